@@ -13,7 +13,7 @@ type ChunkReader struct {
 	plainSize int64
 	skip      int   // bytes of the first chunk that lie before the range
 	rest      int64 // bytes of the range that are still to come
-	buf       [storedChunkSize]byte
+	buf       []byte
 }
 
 // NewChunkReader returns a reader of n bytes of plaintext from off. The reader chunks must begin with the stored bytes that
@@ -25,7 +25,7 @@ func (d *Decrypter) NewChunkReader(chunks io.Reader, off, n, plainSize int64) (*
 	if err != nil {
 		return nil, err
 	}
-	return &ChunkReader{
+	r := &ChunkReader{
 		cipher:    d.cipher,
 		src:       source{r: chunks},
 		chunk:     first,
@@ -33,7 +33,11 @@ func (d *Decrypter) NewChunkReader(chunks io.Reader, off, n, plainSize int64) (*
 		plainSize: plainSize,
 		skip:      int(off % ChunkSize),
 		rest:      n,
-	}, nil
+	}
+	if first < end {
+		r.buf = make([]byte, chunkLen(first, plainSize)) // no later chunk is longer
+	}
+	return r, nil
 }
 
 // Prefetch reads and opens the first chunk, if none has been read yet. Its error is that of the first Read:

@@ -13,7 +13,7 @@ type DecryptReader struct {
 	src    source
 	out    output
 	chunk  int64
-	buf    [storedChunkSize]byte
+	buf    []byte
 }
 
 // NewDecryptReader returns a reader of the plaintext of message, which was encrypted under key and context. It reads
@@ -24,7 +24,7 @@ func NewDecryptReader(key, context []byte, message io.Reader) (*DecryptReader, e
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
-	r := &DecryptReader{src: source{r: message}}
+	r := &DecryptReader{src: source{r: message}, buf: make([]byte, smallBuffer)}
 	n, err := r.src.fill(r.buf[:HeaderSize])
 	if err != nil {
 		return nil, messageError(err)
@@ -52,8 +52,9 @@ func (r *DecryptReader) next(dst []byte) ([]byte, error) {
 	if r.chunk == maxChunks {
 		return nil, ErrOpen
 	}
-	n, err := r.src.fill(r.buf[:])
-	if err != nil {
+	var n int
+	var err error
+	if r.buf, n, err = r.src.load(r.buf, 0, storedChunkSize); err != nil {
 		return nil, messageError(err)
 	}
 	if dst == nil {
@@ -65,7 +66,7 @@ func (r *DecryptReader) next(dst []byte) ([]byte, error) {
 	}
 	r.chunk++
 	// A chunk is short only where the source ended: it is the last one, and nothing follows it.
-	if n < len(r.buf) {
+	if n < storedChunkSize {
 		return plain, io.EOF
 	}
 	return plain, nil

@@ -38,7 +38,7 @@ func (d *Decrypter) NewReaderAt(message io.ReaderAt, storedSize int64) (*ReaderA
 		return nil, err
 	}
 	r := &ReaderAt{cipher: d.cipher, message: message, size: size}
-	if _, err := r.newScratch().open(nil, size/ChunkSize); err != nil {
+	if _, err := r.newScratch(size/ChunkSize).open(nil, size/ChunkSize); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -58,7 +58,7 @@ func (r *ReaderAt) ReadAt(p []byte, off int64) (n int, err error) {
 		return 0, io.EOF
 	}
 	want := int(min(int64(len(p)), r.size-off))
-	s := r.newScratch()
+	s := r.newScratch(off / ChunkSize)
 	for n < want {
 		m, err := s.read(p[n:want], off+int64(n))
 		if err != nil {
@@ -76,11 +76,12 @@ func (r *ReaderAt) ReadAt(p []byte, off int64) (n int, err error) {
 type scratch struct {
 	*ReaderAt
 	cipher chunkCipher
-	buf    [storedChunkSize]byte
+	buf    []byte
 }
 
-func (r *ReaderAt) newScratch() *scratch {
-	return &scratch{ReaderAt: r, cipher: r.cipher}
+// newScratch returns a scratch for chunks from first on, none of which is longer than that.
+func (r *ReaderAt) newScratch(first int64) *scratch {
+	return &scratch{ReaderAt: r, cipher: r.cipher, buf: make([]byte, chunkLen(first, r.size))}
 }
 
 // read reads from the one chunk that holds the byte at off.

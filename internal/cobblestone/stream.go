@@ -42,6 +42,22 @@ func (s *source) fill(buf []byte) (n int, err error) {
 	return n, nil
 }
 
+// smallBuffer is enough for a short body; a stream that goes on replaces it by a buffer for whole chunks.
+const smallBuffer = 4096
+
+// load reads up to size bytes into buf from start on, and returns their number and buf, or the buffer that took its place.
+// Behind what was read there is room for Overhead.
+func (s *source) load(buf []byte, start, size int) ([]byte, int, error) {
+	n, err := s.fill(buf[start:min(len(buf)-Overhead, start+size)])
+	if err != nil || n < len(buf)-Overhead-start || n == size {
+		return buf, n, err
+	}
+	full := make([]byte, start+size+Overhead)
+	copy(full, buf[:start+n])
+	more, err := s.fill(full[start+n : start+size])
+	return full, n + more, err
+}
+
 // producer makes the output of a reader chunk by chunk. next appends a chunk to dst, which has the room, or, if dst is nil,
 // returns it in a buffer of its own. A chunk may come with the error that follows it, and only then may it be empty.
 type producer interface {
