@@ -1,0 +1,186 @@
+package encryption
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha512"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/cobblestone"
+	"github.com/objectkms/kms/internal/encctx"
+)
+
+const (
+	arnName         = "aws:s3:arn"
+	arnPrefix       = "arn:aws:s3:::"
+	customerKeyInfo = "objectkms/v1/customer-key"
+	objectKeyLabel  = "object-key"
+	objectLabel     = "object"
+)
+
+// effectiveContext returns the encryption context of the data key: the client's, and the ARN of the object, or of its bucket where
+// data keys are the bucket's. SSE-C has none.
+func (e *Envelope) effectiveContext(id ObjectID) kms.EncryptionContext {
+	if e.mode == SSEC {
+		return nil
+	}
+	context := e.Context()
+	if context == nil {
+		context = make(kms.EncryptionContext, 1)
+	}
+	context[arnName] = arnPrefix + id.Bucket
+	if !e.bucketKey {
+		context[arnName] += "/" + id.Key
+	}
+	return context
+}
+
+// sealContext returns what the sealed object key is bound to.
+func (e *Envelope) sealContext(id ObjectID, effective kms.EncryptionContext) []byte {
+	return encctx.Bind(nil, objectKeyLabel, []byte(id.Bucket), []byte(id.Key), []byte(id.boundVersion()),
+		encctx.Append(nil, effective), e.appendBound(nil))
+}
+
+// messageContext returns what the body is bound to. The name is not in it: a copy needs a new envelope, but no new body.
+func messageContext() []byte { return encctx.Bind(nil, objectLabel) }
+
+func newObjectKey() *kms.Secret {
+	key := make([]byte, objectKeySize)
+	rand.Read(key)
+	return kms.NewSecret(key)
+}
+
+// A sealer seals object keys for one object, under a new data key or the customer's key.
+type sealer struct {
+	id        ObjectID
+	env       Envelope // of the object, but for the size and the sealed key
+	effective kms.EncryptionContext
+	inputKey  *kms.Secret
+}
+
+// newSealer returns the sealer for a request that has been checked.
+func (s *Service) newSealer(ctx context.Context, id ObjectID, req *Request) (*sealer, error) {
+	l := &sealer{id: id, env: Envelope{mode: req.Mode, bucketKey: req.BucketKey, context: encctx.Append(nil, req.Context)}}
+	if req.Mode == SSEC {
+		var err error
+		l.inputKey, err = customerInputKey(req.CustomerKey)
+		return l, err
+	}
+	l.effective = l.env.effectiveContext(id)
+	dk, err := s.generateDataKey(ctx, &kms.GenerateDataKeyRequest{KeyID: req.KeyID, Spec: kms.AES256, Context: l.effective})
+	if err != nil {
+		return nil, err
+	}
+	if err := checkDataKey(dk); err != nil {
+		dk.Plaintext.Destroy()
+		return nil, err
+	}
+	l.env.keyID, l.env.wrapped, l.inputKey = dk.KeyID, dk.Ciphertext, dk.Plaintext
+	return l, nil
+}
+
+// seal returns the envelope of an object of the given size with this object key.
+func (l *sealer) seal(objectKey *kms.Secret, plainSize int64) (*Envelope, error) {
+	env := l.env
+	env.plainSize = plainSize
+	sealed := make([]byte, 0, sealedKeySize)
+	sealed, err := cobblestone.Seal(sealed, l.inputKey.Bytes(), env.sealContext(l.id, l.effective), objectKey.Bytes())
+	if err != nil {
+		return nil, err
+	}
+	env.sealed = sealed
+	return &env, nil
+}
+
+// generateDataKey asks for a data key. See Options.CreateDefaultKey.
+func (s *Service) generateDataKey(ctx context.Context, req *kms.GenerateDataKeyRequest) (*kms.GenerateDataKeyResponse, error) {
+	dk, err := s.GenerateDataKey(ctx, req)
+	if !s.opts.CreateDefaultKey || req.KeyID != "" || !errors.Is(err, kms.ErrKeyNotFound) {
+		return dk, err
+	}
+	missing, ok := errors.AsType[*kms.Error](err)
+	if !ok || missing.KeyID == "" {
+		return nil, err
+	}
+	if _, err := s.CreateKey(ctx, &kms.CreateKeyRequest{KeyID: missing.KeyID}); err != nil && !errors.Is(err, kms.ErrKeyExists) {
+		return nil, err
+	}
+	return s.GenerateDataKey(ctx, req)
+}
+
+// checkDataKey checks that an answered data key is one that can be used and stored.
+func checkDataKey(dk *kms.GenerateDataKeyResponse) error {
+	switch n := dk.Plaintext.Len(); {
+	case n != cobblestone.KeySize:
+		return fmt.Errorf("%w: data key has %d bytes, want %d", kms.ErrKeyMaterial, n, cobblestone.KeySize)
+	case len(dk.Ciphertext) == 0 || len(dk.Ciphertext) > maxWrapped:
+		return fmt.Errorf("%w: wrapped data key has %d bytes, want 1 to %d", kms.ErrKeyMaterial, len(dk.Ciphertext), maxWrapped)
+	case dk.KeyID == "" || len(dk.KeyID) > maxKeyID || !utf8.ValidString(dk.KeyID):
+		return fmt.Errorf("%w: data key of a key id of %d bytes, want 1 to %d of UTF-8", kms.ErrKeyMaterial, len(dk.KeyID), maxKeyID)
+	}
+	return nil
+}
+
+// openObjectKey checks a read request, unwraps the data key and opens the object key, which authenticates the envelope. The
+// caller destroys it.
+func (s *Service) openObjectKey(ctx context.Context, id ObjectID, env *Envelope, req *Request) (*kms.Secret, error) {
+	if err := env.check(); err != nil {
+		return nil, err
+	}
+	if err := id.validate(); err != nil {
+		return nil, err
+	}
+	if err := req.checkRead(env); err != nil {
+		return nil, err
+	}
+	effective := env.effectiveContext(id)
+	inputKey, err := s.openInputKey(ctx, env, effective, req.customerKey())
+	if err != nil {
+		return nil, err
+	}
+	defer inputKey.Destroy()
+	key := make([]byte, 0, objectKeySize)
+	key, err = cobblestone.Open(key, inputKey.Bytes(), env.sealContext(id, effective), env.sealed)
+	if err != nil {
+		return nil, openError(err)
+	}
+	return kms.NewSecret(key), nil
+}
+
+// openInputKey returns the key that the object key is sealed under.
+func (s *Service) openInputKey(ctx context.Context, env *Envelope, effective kms.EncryptionContext, customerKey *kms.Secret) (*kms.Secret, error) {
+	if env.mode == SSEC {
+		return customerInputKey(customerKey)
+	}
+	// The key id is not given: as long as it is not authentic, it is only compared.
+	dk, err := s.Decrypt(ctx, &kms.DecryptRequest{Ciphertext: env.wrapped, Context: effective})
+	if err != nil {
+		return nil, err
+	}
+	if dk.KeyID != env.keyID || dk.Plaintext.Len() != cobblestone.KeySize {
+		dk.Plaintext.Destroy()
+		return nil, kms.ErrDecrypt
+	}
+	return dk.Plaintext, nil
+}
+
+// customerInputKey derives the key that object keys are sealed under from the customer's, which may not be uniform.
+func customerInputKey(customerKey *kms.Secret) (*kms.Secret, error) {
+	key, err := hkdf.Key(sha512.New, customerKey.Bytes(), nil, customerKeyInfo, cobblestone.KeySize)
+	if err != nil {
+		return nil, fmt.Errorf("HKDF-SHA-512 is not available: %w", err)
+	}
+	return kms.NewSecret(key), nil
+}
+
+// openError turns the error of a message that is not authentic into the one that all such failures have.
+func openError(err error) error {
+	if errors.Is(err, cobblestone.ErrOpen) {
+		return kms.ErrDecrypt
+	}
+	return err
+}
