@@ -14,15 +14,9 @@ type EncryptReader struct {
 	out    output
 	chunk  int64
 
-	// The header stands before chunkStart and stays there; the chunks follow one another behind it.
+	// The header stays at the start; the chunks follow one another behind it.
 	buf []byte
 }
-
-// chunkStart is past the header and a multiple of the size of a cache line, which makes AES-GCM faster.
-const (
-	chunkStart  = 64
-	headerStart = chunkStart - HeaderSize
-)
 
 // NewEncryptReader returns a reader of the message that encrypts plain, to its EOF, under key and context. It reads
 // nothing yet, and keeps neither key nor context. It fails if key is not of [KeySize] bytes, or if AES-256-GCM is not available
@@ -39,13 +33,13 @@ func newEncryptReader(key, context []byte, plain io.Reader, salt [SaltSize]byte)
 		return nil, err
 	}
 	r := &EncryptReader{cipher: c, src: source{r: plain}, buf: make([]byte, smallBuffer)}
-	copy(r.buf[headerStart:], header[:])
+	copy(r.buf, header[:])
 	return r, nil
 }
 
 // Header returns the first bytes of the message, which are known before anything is read.
 func (r *EncryptReader) Header() [HeaderSize]byte {
-	return [HeaderSize]byte(r.buf[headerStart:])
+	return [HeaderSize]byte(r.buf)
 }
 
 // Read implements [io.Reader]; it returns at most one chunk, the first one with the header before it. An error of the source is
@@ -67,23 +61,23 @@ func (r *EncryptReader) next(dst []byte) ([]byte, error) {
 	}
 	var n int
 	var err error
-	if r.buf, n, err = r.src.load(r.buf, chunkStart, ChunkSize); err != nil {
+	if r.buf, n, err = r.src.load(r.buf, HeaderSize, ChunkSize); err != nil {
 		return nil, plainError(err)
 	}
 	if n < ChunkSize {
 		err = io.EOF
 	}
-	return r.seal(dst, r.buf[chunkStart:][:n]), err
+	return r.seal(dst, r.buf[HeaderSize:][:n]), err
 }
 
 // seal appends the chunk to dst, or seals it in place if dst is nil. The header goes before the first chunk.
 func (r *EncryptReader) seal(dst, plain []byte) []byte {
-	chunk, head := r.chunk, r.buf[headerStart:chunkStart]
+	chunk, head := r.chunk, r.buf[:HeaderSize]
 	r.chunk++
 	if dst == nil {
 		dst = head
 		if chunk > 0 {
-			dst = r.buf[chunkStart:chunkStart]
+			dst = r.buf[HeaderSize:HeaderSize]
 		}
 	} else if chunk == 0 {
 		dst = append(dst, head...)
