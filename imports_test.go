@@ -170,7 +170,7 @@ func isModulePath(importPath string) bool {
 }
 
 func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
-	command := exec.CommandContext(t.Context(), "go", "list", "-deps",
+	command := exec.CommandContext(t.Context(), "go", "list", "-e", "-deps",
 		"-json=ImportPath,Standard,Imports,TestImports,XTestImports,Deps", "./...")
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
