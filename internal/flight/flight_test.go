@@ -1,0 +1,207 @@
+package flight_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/objectkms/kms/internal/flight"
+)
+
+type group = flight.Group[string, *int]
+
+// counted returns a group that counts the values it has released, each of which it sets to -1.
+func counted(released *atomic.Int32) *group {
+	return &group{Release: func(v *int) {
+		released.Add(1)
+		*v = -1
+	}}
+}
+
+// slowly returns a load of value 7 that takes d, and counts how often it was called.
+func slowly(d time.Duration, calls *atomic.Int32) func(context.Context) (*int, error) {
+	return func(ctx context.Context) (*int, error) {
+		calls.Add(1)
+		v := 7
+		select {
+		case <-time.After(d):
+			return &v, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func TestCallersAtTheSameTimeShareALoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls, released, shared, used atomic.Int32
+		g := counted(&released)
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				s, err := g.Do(t.Context(), "k", slowly(time.Second, &calls), func(v *int) {
+					require.Equal(t, 7, *v, "must not be released before everybody has used it")
+					used.Add(1)
+				})
+				require.NoError(t, err)
+				if s {
+					shared.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		require.EqualValues(t, 1, calls.Load())
+		require.EqualValues(t, 99, shared.Load())
+		require.EqualValues(t, 100, used.Load())
+		require.EqualValues(t, 1, released.Load())
+	})
+}
+
+func TestCallersAfterALoadBeginAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls, released atomic.Int32
+		g := counted(&released)
+		for range 3 {
+			shared, err := g.Do(t.Context(), "k", slowly(time.Second, &calls), func(*int) {})
+			require.NoError(t, err)
+			require.False(t, shared)
+		}
+		require.EqualValues(t, 3, calls.Load())
+		require.EqualValues(t, 3, released.Load())
+	})
+}
+
+func TestOtherKeysAreOtherLoads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		var g group
+		go g.Do(t.Context(), "a", slowly(time.Second, &calls), func(*int) {})
+		synctest.Wait()
+		shared, err := g.Do(t.Context(), "b", slowly(time.Second, &calls), func(*int) {})
+		require.NoError(t, err)
+		require.False(t, shared)
+		require.EqualValues(t, 2, calls.Load())
+	})
+}
+
+func TestAnErrorGoesToAllAndReleasesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var released atomic.Int32
+		g := counted(&released)
+		failure := errors.New("failure")
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				_, err := g.Do(t.Context(), "k", func(context.Context) (*int, error) {
+					time.Sleep(time.Second)
+					return nil, failure
+				}, func(*int) { t.Error("there is no value to use") })
+				require.ErrorIs(t, err, failure)
+			})
+		}
+		wg.Wait()
+		require.Zero(t, released.Load())
+	})
+}
+
+func TestACallerWhoLeavesHarmsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls, released atomic.Int32
+		g := counted(&released)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := g.Do(ctx, "k", slowly(time.Minute, &calls), func(*int) { t.Error("used after leaving") })
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		})
+		synctest.Wait()
+		shared, err := g.Do(t.Context(), "k", slowly(time.Minute, &calls), func(v *int) { require.Equal(t, 7, *v) })
+		require.NoError(t, err)
+		require.True(t, shared)
+		wg.Wait()
+		require.EqualValues(t, 1, calls.Load())
+		require.EqualValues(t, 1, released.Load())
+	})
+}
+
+func TestALoadThatAllHaveLeftIsCancelledAndNotJoined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		var g group
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var cancelled atomic.Bool
+		_, err := g.Do(ctx, "k", func(ctx context.Context) (*int, error) {
+			<-ctx.Done()
+			time.Sleep(time.Hour) // it is slow to obey
+			cancelled.Store(true)
+			return nil, ctx.Err()
+		}, func(*int) {})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		shared, err := g.Do(t.Context(), "k", slowly(time.Second, &calls), func(v *int) { require.Equal(t, 7, *v) })
+		require.NoError(t, err)
+		require.False(t, shared)
+		time.Sleep(2 * time.Hour)
+		require.True(t, cancelled.Load())
+	})
+}
+
+func TestAValueThatNobodyWaitsForIsReleased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var released atomic.Int32
+		g := counted(&released)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := g.Do(ctx, "k", func(context.Context) (*int, error) {
+			time.Sleep(time.Minute)
+			return new(int), nil
+		}, func(*int) {})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Zero(t, released.Load())
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.EqualValues(t, 1, released.Load())
+	})
+}
+
+func TestTheLoadHasTheValuesOfTheFirstCaller(t *testing.T) {
+	type name struct{}
+	var g group
+	ctx := context.WithValue(t.Context(), name{}, "caller")
+	_, err := g.Do(ctx, "k", func(ctx context.Context) (*int, error) {
+		require.Equal(t, "caller", ctx.Value(name{}))
+		return new(int), nil
+	}, func(*int) {})
+	require.NoError(t, err)
+}
+
+func TestAPanicReachesEveryCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var released, panics atomic.Int32
+		g := counted(&released)
+		var wg sync.WaitGroup
+		for range 5 {
+			wg.Go(func() {
+				defer func() {
+					if recover() == "bug" {
+						panics.Add(1)
+					}
+				}()
+				g.Do(t.Context(), "k", func(context.Context) (*int, error) {
+					time.Sleep(time.Second)
+					panic("bug")
+				}, func(*int) {})
+			})
+		}
+		wg.Wait()
+		require.EqualValues(t, 5, panics.Load())
+		require.Zero(t, released.Load())
+	})
+}

@@ -1,0 +1,179 @@
+package ttlcache_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/objectkms/kms/internal/ttlcache"
+)
+
+// watched is a cache and what has left it.
+type watched struct {
+	*ttlcache.Cache[string, int]
+	left []string
+}
+
+func newWatched(max int, ttl time.Duration) *watched {
+	w := &watched{}
+	w.Cache = ttlcache.New(max, ttl, func(k string, v int) { w.left = append(w.left, fmt.Sprint(k, "=", v)) })
+	return w
+}
+
+func (w *watched) put(k string, v int) bool { return w.PutSince(w.Mark(), k, v) }
+
+func (w *watched) get(k string) (v int, ok bool) {
+	ok = w.View(k, func(held int) { v = held })
+	return v, ok
+}
+
+func TestTheEntryUsedLongestAgoLeavesFirst(t *testing.T) {
+	c := newWatched(2, time.Hour)
+	require.True(t, c.put("a", 1))
+	require.True(t, c.put("b", 2))
+	_, ok := c.get("a")
+	require.True(t, ok)
+	require.True(t, c.put("c", 3))
+	require.Equal(t, []string{"b=2"}, c.left)
+	require.Equal(t, 2, c.Len())
+	v, ok := c.get("a")
+	require.True(t, ok)
+	require.Equal(t, 1, v)
+	_, ok = c.get("b")
+	require.False(t, ok)
+	require.Equal(t, ttlcache.Stats{Hits: 2, Misses: 1, Evictions: 1}, c.Stats())
+}
+
+func TestAReplacedValueLeaves(t *testing.T) {
+	c := newWatched(2, time.Hour)
+	c.put("a", 1)
+	c.put("b", 2)
+	c.put("a", 3)
+	require.Equal(t, []string{"a=1"}, c.left)
+	v, _ := c.get("a")
+	require.Equal(t, 3, v)
+	require.Equal(t, 2, c.Len())
+}
+
+func TestEntriesExpire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newWatched(10, time.Minute)
+		c.put("a", 1)
+		time.Sleep(time.Minute - 1)
+		_, ok := c.get("a")
+		require.True(t, ok, "use does not matter, only age")
+		time.Sleep(1)
+		_, ok = c.get("a")
+		require.False(t, ok)
+		require.Equal(t, []string{"a=1"}, c.left)
+		require.Zero(t, c.Len())
+	})
+}
+
+func TestAnInsertionRemovesAllThatHasExpired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newWatched(10, time.Minute)
+		c.put("a", 1)
+		c.put("b", 2)
+		time.Sleep(time.Second)
+		c.put("c", 3)
+		c.get("a")
+		time.Sleep(time.Minute - time.Second)
+		c.put("d", 4)
+		require.ElementsMatch(t, []string{"a=1", "b=2"}, c.left)
+		require.Equal(t, 2, c.Len())
+	})
+}
+
+func TestALoadFromBeforeADeletionIsNotStored(t *testing.T) {
+	deletions := map[string]func(*watched){
+		"Delete":            func(c *watched) { c.Delete("a") },
+		"Delete of another": func(c *watched) { c.Delete("other") },
+		"DeleteFunc":        func(c *watched) { c.DeleteFunc(func(string, int) bool { return false }) },
+		"Clear":             func(c *watched) { c.Clear() },
+	}
+	for name, forget := range deletions {
+		t.Run(name, func(t *testing.T) {
+			c := newWatched(10, time.Hour)
+			mark := c.Mark()
+			forget(c)
+			require.False(t, c.PutSince(mark, "a", 1))
+			require.Equal(t, []string{"a=1"}, c.left)
+			require.Zero(t, c.Len())
+			require.True(t, c.put("a", 2))
+		})
+	}
+}
+
+func TestAPutDoesNotSpoilAMark(t *testing.T) {
+	c := newWatched(10, time.Hour)
+	mark := c.Mark()
+	require.True(t, c.PutSince(mark, "a", 1))
+	require.True(t, c.PutSince(mark, "b", 2))
+}
+
+func TestDeletions(t *testing.T) {
+	c := newWatched(10, time.Hour)
+	for i, k := range []string{"a", "b", "c", "d"} {
+		c.put(k, i)
+	}
+	c.Delete("a")
+	c.Delete("a")
+	require.Equal(t, []string{"a=0"}, c.left)
+	c.DeleteFunc(func(k string, v int) bool { return k == "b" || v == 2 })
+	require.ElementsMatch(t, []string{"a=0", "b=1", "c=2"}, c.left)
+	c.Clear()
+	require.Len(t, c.left, 4)
+	require.Zero(t, c.Len())
+	require.True(t, c.put("a", 1))
+}
+
+func TestACacheOfNothingCachesNothing(t *testing.T) {
+	for _, max := range []int{0, -1} {
+		c := newWatched(max, time.Hour)
+		require.False(t, c.put("a", 1))
+		require.Equal(t, []string{"a=1"}, c.left)
+		_, ok := c.get("a")
+		require.False(t, ok)
+	}
+}
+
+func TestEvictedMayBeNil(t *testing.T) {
+	c := ttlcache.New[int, int](1, time.Hour, nil)
+	for i := range 3 {
+		require.True(t, c.PutSince(c.Mark(), i, i))
+	}
+	require.Equal(t, 1, c.Len())
+}
+
+func TestAValueNeverLeavesWhileItIsViewed(t *testing.T) {
+	c := ttlcache.New(4, time.Hour, func(_ int, v []byte) { clear(v) })
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for i := range 2000 {
+				k := (g + i) % 16
+				c.PutSince(c.Mark(), k, []byte{byte(k + 1)})
+				c.View(k, func(v []byte) { require.Equal(t, byte(k+1), v[0]) })
+				if i%100 == 0 {
+					c.Delete(k)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func BenchmarkView(b *testing.B) {
+	c := ttlcache.New[int, int](1000, time.Hour, nil)
+	for i := range 1000 {
+		c.PutSince(0, i, i)
+	}
+	for i := 0; b.Loop(); i++ {
+		c.View(i%1000, func(int) {})
+	}
+}
