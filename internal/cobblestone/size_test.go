@@ -13,7 +13,7 @@ import (
 const maxStored = cobblestone.MaxPlainSize + header + cobblestone.MaxChunks*cobblestone.Overhead
 
 func TestSizes(t *testing.T) {
-	require.EqualValues(t, 1<<52-1, cobblestone.MaxPlainSize)
+	require.Equal(t, int64(1<<52-1), cobblestone.MaxPlainSize)
 	tests := []struct{ plain, stored int64 }{
 		{0, header + 16},
 		{1, header + 17},
