@@ -98,7 +98,7 @@ func (o Options) validate() error {
 	}
 	if o.DefaultKeyID != "" {
 		if err := checkKeyID(o.DefaultKeyID); err != nil {
-			return fmt.Errorf("%w: default key: %w", ErrInvalidConfig, err)
+			return fmt.Errorf("%w: default key: %v", ErrInvalidConfig, err)
 		}
 	}
 	return nil

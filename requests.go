@@ -197,3 +197,21 @@ func (r *RewrapDataKeysRequest) Validate() error {
 func (i RewrapItem) Validate() error {
 	return firstError(checkCiphertext(i.Ciphertext), i.From.Validate(), i.To.Validate())
 }
+
+// key returns the id of the key that a request is about. It is asked of valid requests only.
+func (r *CreateKeyRequest) key() string            { return r.KeyID }
+func (r *ImportKeyRequest) key() string            { return r.KeyID }
+func (r *DescribeKeyRequest) key() string          { return r.KeyID }
+func (r *DeleteKeyRequest) key() string            { return r.KeyID }
+func (r *CancelKeyDeletionRequest) key() string    { return r.KeyID }
+func (r *EnableKeyRequest) key() string            { return r.KeyID }
+func (r *DisableKeyRequest) key() string           { return r.KeyID }
+func (r *RotateKeyRequest) key() string            { return r.KeyID }
+func (r *UpdateKeyDescriptionRequest) key() string { return r.KeyID }
+func (r *TagKeyRequest) key() string               { return r.KeyID }
+func (r *UntagKeyRequest) key() string             { return r.KeyID }
+func (r *GenerateDataKeyRequest) key() string      { return r.KeyID }
+func (r *EncryptRequest) key() string              { return r.KeyID }
+func (r *DecryptRequest) key() string              { return r.KeyID }
+func (r *RewrapDataKeysRequest) key() string       { return r.KeyID }
+func (r *ListKeysRequest) key() string             { return "" }

@@ -15,17 +15,15 @@ const redacted = "[secret]"
 // it has done its work. A Secret must not be copied, and Destroy must not run while another
 // goroutine uses it; apart from that it may be shared.
 type Secret struct {
-	// The bytes stand behind a pointer, so that printing a struct that holds a Secret by value,
-	// even in an unexported field, shows an address.
-	value *secretValue
+	// The bytes stand behind a function: fmt and other printers by reflection cannot call the
+	// methods below on a Secret in an unexported field, and would follow a pointer.
+	value func() *[]byte
 }
-
-type secretValue struct{ b []byte }
 
 // NewSecret returns a Secret that takes b over: the caller must not use b afterwards, and
 // Destroy wipes it.
 func NewSecret(b []byte) *Secret {
-	return &Secret{&secretValue{b}}
+	return &Secret{func() *[]byte { return &b }}
 }
 
 // Bytes returns the secret itself, not a copy. The slice is valid until Destroy and must not be kept or
@@ -34,7 +32,7 @@ func (s *Secret) Bytes() []byte {
 	if s == nil || s.value == nil {
 		return nil
 	}
-	return s.value.b
+	return *s.value()
 }
 
 // Len returns the length of the secret in bytes: 0 after Destroy and for a nil Secret.
@@ -56,8 +54,9 @@ func (s *Secret) Destroy() {
 	if s == nil || s.value == nil {
 		return
 	}
-	clear(s.value.b)
-	s.value.b = nil
+	b := s.value()
+	clear(*b)
+	*b = nil
 }
 
 // Format writes "[secret]" for every verb and flag. It implements [fmt.Formatter].

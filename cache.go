@@ -1,0 +1,154 @@
+package kms
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"time"
+
+	"github.com/objectkms/kms/internal/encctx"
+	"github.com/objectkms/kms/internal/flight"
+	"github.com/objectkms/kms/internal/ttlcache"
+)
+
+// A keyName names a key of one of the Manager's backends: 0 is the first, and the former ones follow.
+type keyName struct {
+	backend int
+	id      string
+}
+
+// A description is a key as a backend last described it.
+type description struct {
+	key Key
+	at  time.Time
+}
+
+// A keyCache remembers descriptions. They are fresh for one TTL, and kept for two: while the
+// backend is unavailable, a description that is no longer fresh still serves.
+type keyCache struct {
+	ttl     time.Duration
+	entries *ttlcache.Cache[keyName, description]
+	loads   flight.Group[keyLoad, description]
+}
+
+// A keyLoad is one question for a description. The mark is part of it, so that nobody who asks
+// after an invalidation is answered from before.
+type keyLoad struct {
+	name keyName
+	mark uint64
+}
+
+// For a description that is no longer fresh, the backend is asked no longer than refreshTimeout, and while it
+// is unavailable no more often than once in refreshPause.
+const (
+	refreshTimeout = time.Second
+	refreshPause   = time.Second
+)
+
+func newKeyCache(opts CacheOptions) *keyCache {
+	return &keyCache{ttl: opts.TTL, entries: ttlcache.New[keyName, description](opts.MaxKeys, 2*opts.TTL, nil)}
+}
+
+// describe returns the description of a key, from the cache while it is fresh, else by ask.
+func (c *keyCache) describe(ctx context.Context, name keyName, ask func(context.Context) (Key, error)) (Key, error) {
+	var known description
+	found := c.entries.View(name, func(d description) { known = d })
+	if found && time.Since(known.at) < c.ttl {
+		return known.key, nil
+	}
+	load := keyLoad{name, c.entries.Mark()}
+	var loaded description
+	_, err := c.loads.Do(ctx, load, func(ctx context.Context) (description, error) {
+		if found {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, refreshTimeout)
+			defer cancel()
+		}
+		return c.load(ctx, load, known, ask)
+	}, func(d description) { loaded = d })
+	return loaded.key, err
+}
+
+func (c *keyCache) load(ctx context.Context, load keyLoad, known description, ask func(context.Context) (Key, error)) (description, error) {
+	key, err := ask(ctx)
+	d := description{key, time.Now()}
+	if err != nil {
+		if known.at.IsZero() || !errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
+			return description{}, err
+		}
+		d = description{known.key, d.at.Add(refreshPause - c.ttl)}
+	}
+	c.entries.PutSince(load.mark, load.name, d)
+	return d, nil
+}
+
+// A dataKeyID stands for a wrapped data key and its encryption context.
+type dataKeyID [sha256.Size]byte
+
+func newDataKeyID(req *DecryptRequest) dataKeyID {
+	var buf [1024]byte
+	context := encctx.Append(buf[:0:512], req.Context)
+	return sha256.Sum256(encctx.Bind(buf[512:512], "cached-data-key", req.Ciphertext, context))
+}
+
+// An unwrapped is what a backend answered to Decrypt.
+type unwrapped struct {
+	resp     DecryptResponse
+	backend  int
+	attempts int
+}
+
+// copy returns the answer with a plaintext of its own.
+func (u unwrapped) copy() unwrapped {
+	u.resp.Plaintext = u.resp.Plaintext.Clone()
+	return u
+}
+
+func (u unwrapped) destroy() { u.resp.Plaintext.Destroy() }
+
+// A dataKeyCache remembers decrypted data keys. What it holds it wipes.
+type dataKeyCache struct {
+	entries *ttlcache.Cache[dataKeyID, unwrapped]
+	loads   flight.Group[dataKeyLoad, unwrapped]
+}
+
+// A dataKeyLoad is one question for a data key. See keyLoad for the mark.
+type dataKeyLoad struct {
+	id    dataKeyID
+	keyID string
+	mark  uint64
+}
+
+func newDataKeyCache(opts CacheOptions) *dataKeyCache {
+	c := &dataKeyCache{}
+	c.entries = ttlcache.New(opts.MaxKeys, opts.TTL, func(_ dataKeyID, u unwrapped) { u.destroy() })
+	c.loads.Release = unwrapped.destroy
+	return c
+}
+
+// unwrap answers a request from the cache, or else by ask. The answer's plaintext is a copy that
+// the caller destroys.
+func (c *dataKeyCache) unwrap(ctx context.Context, req *DecryptRequest, ask func(context.Context) (unwrapped, error)) (u unwrapped, hit bool, err error) {
+	id := newDataKeyID(req)
+	if c.entries.View(id, func(held unwrapped) { u = held.copy() }) {
+		u.attempts = 0
+		return u, true, nil
+	}
+	load := dataKeyLoad{id, req.KeyID, c.entries.Mark()}
+	shared, err := c.loads.Do(ctx, load, func(ctx context.Context) (unwrapped, error) {
+		loaded, err := ask(ctx)
+		if err == nil && isDataKey(loaded.resp.Plaintext) {
+			c.entries.PutSince(load.mark, id, loaded.copy())
+		}
+		return loaded, err
+	}, func(loaded unwrapped) { u = loaded.copy() })
+	if shared {
+		u.attempts = 0
+	}
+	return u, false, err
+}
+
+// isDataKey reports whether a plaintext is as long as a data key: only those are cached.
+func isDataKey(plaintext *Secret) bool {
+	return plaintext.Len() == AES256.Size() || plaintext.Len() == AES128.Size()
+}

@@ -1,0 +1,196 @@
+package kms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Decrypt unwraps a data key or a small secret. Data keys come from the cache while they are in
+// it; the given KeyID, the state of the key and Options.Authorize are checked first in
+// either case. What the backend does not know or cannot open is given to the former backends, in their order. A key that is
+// not Enabled is refused unless Options.DecryptWithDisabledKeys. See [KeyService].
+func (m *Manager) Decrypt(ctx context.Context, req *DecryptRequest) (*DecryptResponse, error) {
+	t := &task{name: opDecrypt}
+	if req != nil {
+		t.context = req.Context
+	}
+	return serve(ctx, m, t, req, func(ctx context.Context) (*DecryptResponse, error) {
+		return m.decrypt(ctx, t, req)
+	})
+}
+
+func (m *Manager) decrypt(ctx context.Context, t *task, req *DecryptRequest) (*DecryptResponse, error) {
+	var u unwrapped
+	var err error
+	if m.dataKeys == nil {
+		u, err = m.unwrap(ctx, req, 0)
+	} else {
+		u, t.cacheHit, err = m.dataKeys.unwrap(ctx, req, func(ctx context.Context) (unwrapped, error) {
+			return m.unwrapBehind(ctx, req)
+		})
+	}
+	t.attempts = u.attempts
+	if err == nil {
+		err = m.mayAnswer(ctx, t, req.KeyID, u)
+	}
+	if err != nil {
+		u.destroy()
+		return nil, err
+	}
+	return &u.resp, nil
+}
+
+// unwrapBehind is unwrap for a goroutine that the calls waiting for it may leave behind.
+func (m *Manager) unwrapBehind(ctx context.Context, req *DecryptRequest) (unwrapped, error) {
+	if !m.calls.join() {
+		return unwrapped{}, ErrClosed
+	}
+	defer m.calls.leave()
+	return m.unwrap(ctx, req, 0)
+}
+
+// unwrap asks one backend after the other, beginning with the given one, until one opens the
+// ciphertext. The error is that of the first one asked, where all of them answer that they do
+// not know the key or cannot open the ciphertext.
+func (m *Manager) unwrap(ctx context.Context, req *DecryptRequest, first int) (unwrapped, error) {
+	var u unwrapped
+	var firstErr error
+	for i := first; i <= len(m.former); i++ {
+		b := m.backendAt(i)
+		resp, attempts, err := ask(ctx, m, repeatable, func(ctx context.Context) (*DecryptResponse, error) {
+			return b.Decrypt(ctx, req)
+		})
+		u.attempts += attempts
+		if err == nil {
+			u.resp, u.backend = *resp, i
+			return u, nil
+		}
+		if !mayBeElsewhere(err) {
+			return u, err
+		}
+		if firstErr == nil {
+			firstErr = err
+		}
+	}
+	return u, firstErr
+}
+
+// mayBeElsewhere reports whether an error of Decrypt leaves it open that another backend wrapped the
+// ciphertext.
+func mayBeElsewhere(err error) bool {
+	for _, target := range []error{ErrKeyNotFound, ErrDecrypt, ErrUnsupported, ErrInvalidRequest} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Manager) backendAt(i int) Backend {
+	if i == 0 {
+		return m.backend
+	}
+	return m.former[i-1]
+}
+
+// mayAnswer checks all that must hold before an opened ciphertext is answered, wherever it came from.
+func (m *Manager) mayAnswer(ctx context.Context, t *task, wantKeyID string, u unwrapped) error {
+	if wantKeyID != "" && wantKeyID != u.resp.KeyID {
+		return fmt.Errorf("%w: the ciphertext is of key %q, want %q", ErrDecrypt, u.resp.KeyID, wantKeyID)
+	}
+	if wantKeyID == "" {
+		t.keyID = u.resp.KeyID
+		if err := m.authorize(ctx, t.name, t.keyID, t.context); err != nil {
+			return err
+		}
+	}
+	return m.mayDecrypt(ctx, keyName{u.backend, u.resp.KeyID})
+}
+
+// mayDecrypt checks the state of a key.
+func (m *Manager) mayDecrypt(ctx context.Context, name keyName) error {
+	key, err := m.describe(ctx, name)
+	if err != nil {
+		return err
+	}
+	switch {
+	case key.State == KeyEnabled:
+		return nil
+	case key.State == KeyUnavailable:
+		return fmt.Errorf("%w: key %q", ErrUnavailable, key.ID)
+	case key.State == KeyPendingDeletion && (!m.opts.DecryptWithDisabledKeys || !time.Now().Before(key.DeletionDate)):
+		return ErrKeyPendingDeletion
+	case key.State == KeyDisabled && !m.opts.DecryptWithDisabledKeys:
+		return ErrKeyDisabled
+	}
+	return nil
+}
+
+// describe returns the description of a key, from the cache where it is fresh.
+func (m *Manager) describe(ctx context.Context, name keyName) (Key, error) {
+	if m.keys == nil {
+		return m.askForKey(ctx, name)
+	}
+	return m.keys.describe(ctx, name, func(ctx context.Context) (Key, error) {
+		if !m.calls.join() {
+			return Key{}, ErrClosed
+		}
+		defer m.calls.leave()
+		return m.askForKey(ctx, name)
+	})
+}
+
+func (m *Manager) askForKey(ctx context.Context, name keyName) (Key, error) {
+	b := m.backendAt(name.backend)
+	resp, _, err := ask(ctx, m, repeatable, func(ctx context.Context) (*DescribeKeyResponse, error) {
+		return b.DescribeKey(ctx, &DescribeKeyRequest{KeyID: name.id})
+	})
+	if err != nil {
+		return Key{}, err
+	}
+	return resp.Key, nil
+}
+
+// forget drops all that the caches hold of a key, so that a change of its state is seen at once.
+func (m *Manager) forget(keyID string) {
+	if m.keys == nil || keyID == "" {
+		return
+	}
+	for i := 0; i <= len(m.former); i++ {
+		m.keys.entries.Delete(keyName{i, keyID})
+	}
+	m.dataKeys.entries.DeleteFunc(func(_ dataKeyID, u unwrapped) bool { return u.resp.KeyID == keyID })
+}
+
+// ClearCache drops and wipes all that the caches hold.
+func (m *Manager) ClearCache() {
+	if m.keys != nil {
+		m.keys.entries.Clear()
+		m.dataKeys.entries.Clear()
+	}
+}
+
+// CacheStats counts what the caches of a Manager did since it was made.
+type CacheStats struct {
+	Keys, DataKeys CacheCounts
+}
+
+// CacheCounts counts what one cache did.
+type CacheCounts struct {
+	Entries                 int // held now
+	Hits, Misses, Evictions uint64
+}
+
+// CacheStats returns the counts of both caches; all zero where caches are disabled.
+func (m *Manager) CacheStats() CacheStats {
+	if m.keys == nil {
+		return CacheStats{}
+	}
+	keys, dataKeys := m.keys.entries.Stats(), m.dataKeys.entries.Stats()
+	return CacheStats{
+		Keys:     CacheCounts{m.keys.entries.Len(), keys.Hits, keys.Misses, keys.Evictions},
+		DataKeys: CacheCounts{m.dataKeys.entries.Len(), dataKeys.Hits, dataKeys.Misses, dataKeys.Evictions},
+	}
+}

@@ -1,0 +1,178 @@
+package kms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The operations that are more than a call of the backend are known by name.
+const (
+	opDecrypt        = "Decrypt"
+	opRewrapDataKeys = "RewrapDataKeys"
+)
+
+// CreateKey makes a master key. See [KeyService].
+func (m *Manager) CreateKey(ctx context.Context, req *CreateKeyRequest) (*CreateKeyResponse, error) {
+	return do(ctx, m, &task{name: "CreateKey", changes: true}, req, Backend.CreateKey)
+}
+
+// DescribeKey asks the backend for the description of a key, never a cache. See [KeyService].
+func (m *Manager) DescribeKey(ctx context.Context, req *DescribeKeyRequest) (*DescribeKeyResponse, error) {
+	return do(ctx, m, &task{name: "DescribeKey"}, req, Backend.DescribeKey)
+}
+
+// ListKeys answers one page of the keys, sorted by id. See [KeyService].
+func (m *Manager) ListKeys(ctx context.Context, req *ListKeysRequest) (*ListKeysResponse, error) {
+	return do(ctx, m, &task{name: "ListKeys"}, req, Backend.ListKeys)
+}
+
+// DeleteKey schedules the deletion of a key, or deletes it at once. Immediate deletion is
+// ErrPermission without Options.AllowImmediateDeletion, and ErrKeyInUse for the default key. See
+// [KeyService].
+func (m *Manager) DeleteKey(ctx context.Context, req *DeleteKeyRequest) (*DeleteKeyResponse, error) {
+	check := func() error { return m.checkDeletion(req) }
+	return do(ctx, m, &task{name: "DeleteKey", changes: true, check: check}, req, Backend.DeleteKey)
+}
+
+func (m *Manager) checkDeletion(req *DeleteKeyRequest) error {
+	if !req.Immediate {
+		return nil
+	}
+	if !m.opts.AllowImmediateDeletion {
+		return fmt.Errorf("%w: immediate deletion is not allowed here", ErrPermission)
+	}
+	if req.KeyID == m.opts.DefaultKeyID {
+		return fmt.Errorf("%w: it is the default key", ErrKeyInUse)
+	}
+	return nil
+}
+
+// CancelKeyDeletion takes a scheduled deletion back and leaves the key Disabled. See [KeyService].
+func (m *Manager) CancelKeyDeletion(ctx context.Context, req *CancelKeyDeletionRequest) (*CancelKeyDeletionResponse, error) {
+	return do(ctx, m, &task{name: "CancelKeyDeletion", changes: true}, req, Backend.CancelKeyDeletion)
+}
+
+// EnableKey makes a Disabled key Enabled. ErrUnsupported where the backend is no [KeyStateChanger].
+func (m *Manager) EnableKey(ctx context.Context, req *EnableKeyRequest) (*EnableKeyResponse, error) {
+	return do(ctx, m, &task{name: "EnableKey", changes: true}, req, KeyStateChanger.EnableKey)
+}
+
+// DisableKey makes an Enabled key Disabled. ErrUnsupported where the backend is no [KeyStateChanger].
+func (m *Manager) DisableKey(ctx context.Context, req *DisableKeyRequest) (*DisableKeyResponse, error) {
+	return do(ctx, m, &task{name: "DisableKey", changes: true}, req, KeyStateChanger.DisableKey)
+}
+
+// RotateKey gives a key a new version. ErrUnsupported where the backend is no [KeyRotator].
+func (m *Manager) RotateKey(ctx context.Context, req *RotateKeyRequest) (*RotateKeyResponse, error) {
+	return do(ctx, m, &task{name: "RotateKey", changes: true}, req, KeyRotator.RotateKey)
+}
+
+// ImportKey makes a master key of the owner's own material. ErrUnsupported where the backend is no [KeyImporter].
+func (m *Manager) ImportKey(ctx context.Context, req *ImportKeyRequest) (*ImportKeyResponse, error) {
+	return do(ctx, m, &task{name: "ImportKey", changes: true}, req, KeyImporter.ImportKey)
+}
+
+// UpdateKeyDescription replaces the description of a key. ErrUnsupported where the backend is no [KeyUpdater].
+func (m *Manager) UpdateKeyDescription(ctx context.Context, req *UpdateKeyDescriptionRequest) (*UpdateKeyDescriptionResponse, error) {
+	return do(ctx, m, &task{name: "UpdateKeyDescription", changes: true}, req, KeyUpdater.UpdateKeyDescription)
+}
+
+// TagKey adds tags to a key. ErrUnsupported where the backend is no [KeyUpdater].
+func (m *Manager) TagKey(ctx context.Context, req *TagKeyRequest) (*TagKeyResponse, error) {
+	return do(ctx, m, &task{name: "TagKey", changes: true}, req, KeyUpdater.TagKey)
+}
+
+// UntagKey removes tags from a key. ErrUnsupported where the backend is no [KeyUpdater].
+func (m *Manager) UntagKey(ctx context.Context, req *UntagKeyRequest) (*UntagKeyResponse, error) {
+	return do(ctx, m, &task{name: "UntagKey", changes: true}, req, KeyUpdater.UntagKey)
+}
+
+// GenerateDataKey makes a data key under the key of the request, or the default key where it
+// names none. See [KeyService].
+func (m *Manager) GenerateDataKey(ctx context.Context, req *GenerateDataKeyRequest) (*GenerateDataKeyResponse, error) {
+	t := &task{name: "GenerateDataKey"}
+	if req != nil {
+		named := *req
+		t.context, t.check = req.Context, m.defaultKey(&named.KeyID)
+		req = &named
+	}
+	return do(ctx, m, t, req, Backend.GenerateDataKey)
+}
+
+// Encrypt wraps a small secret under the key of the request, or the default key where it names
+// none. See [KeyService].
+func (m *Manager) Encrypt(ctx context.Context, req *EncryptRequest) (*EncryptResponse, error) {
+	t := &task{name: "Encrypt"}
+	if req != nil {
+		named := *req
+		t.context, t.check = req.Context, m.defaultKey(&named.KeyID)
+		req = &named
+	}
+	return do(ctx, m, t, req, Backend.Encrypt)
+}
+
+// defaultKey puts the default key where no key is named, and returns the check that there is one.
+func (m *Manager) defaultKey(keyID *string) func() error {
+	if *keyID == "" {
+		*keyID = m.opts.DefaultKeyID
+	}
+	return func() error {
+		if *keyID == "" {
+			return fmt.Errorf("%w: no key id is given and there is no default key", ErrInvalidRequest)
+		}
+		return nil
+	}
+}
+
+// HealthCheck asks the backend whether it can work now, once. Former backends are not asked. It
+// needs no key to exist.
+func (m *Manager) HealthCheck(ctx context.Context) error {
+	check := func(b Backend, ctx context.Context, _ noKey) (*struct{}, error) {
+		return new(struct{}), b.HealthCheck(ctx)
+	}
+	_, err := do(ctx, m, &task{name: "HealthCheck", once: true}, noKey{}, check)
+	return err
+}
+
+// RemoveExpiredKeys deletes the keys whose deletion date is not after now, and answers their ids,
+// also beside an error. Nothing is deleted while the default key is pending deletion:
+// ErrKeyInUse. ErrUnsupported where the backend is no [ExpiredKeyRemover].
+func (m *Manager) RemoveExpiredKeys(ctx context.Context, now time.Time) ([]string, error) {
+	var removed []string
+	remove := func(b ExpiredKeyRemover, ctx context.Context, _ noKey) (*struct{}, error) {
+		err := m.checkDefaultKeyStays(ctx)
+		if err == nil {
+			removed, err = b.RemoveExpiredKeys(ctx, now)
+		}
+		return new(struct{}), err
+	}
+	_, err := do(ctx, m, &task{name: "RemoveExpiredKeys", changes: true}, noKey{}, remove)
+	for _, id := range removed {
+		m.forget(id)
+	}
+	return removed, err
+}
+
+func (m *Manager) checkDefaultKeyStays(ctx context.Context) error {
+	if m.opts.DefaultKeyID == "" {
+		return nil
+	}
+	resp, err := m.backend.DescribeKey(ctx, &DescribeKeyRequest{KeyID: m.opts.DefaultKeyID})
+	switch {
+	case errors.Is(err, ErrKeyNotFound):
+		return nil
+	case err != nil:
+		return err
+	case resp.Key.State == KeyPendingDeletion:
+		return fmt.Errorf("%w: the default key %q is pending deletion", ErrKeyInUse, m.opts.DefaultKeyID)
+	}
+	return nil
+}
+
+// noKey is the request of operations that are on no single key and have no parameters.
+type noKey struct{}
+
+func (noKey) Validate() error { return nil }
+func (noKey) key() string     { return "" }
