@@ -1,0 +1,22 @@
+//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
+
+package keydir
+
+import (
+	"errors"
+	"io/fs"
+)
+
+// Without file locks and owners in the manner of Unix, Open and New refuse to work.
+const (
+	supported = false
+	openFlags = 0
+)
+
+func tryLock(uintptr) (bool, error) { return false, errors.ErrUnsupported }
+
+func unlock(uintptr) error { return errors.ErrUnsupported }
+
+func foreign(fs.FileInfo) bool { return true }
+
+func readOnly(error) bool { return false }

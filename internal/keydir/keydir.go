@@ -1,0 +1,245 @@
+// Package keydir keeps records in a directory that several processes may share.
+//
+// The layout is keys/<id>.json for each record, files of the owner's beside keys, such as root.json, and the file
+// lock. Every process locks the lock file to change anything, and sees in it when something has changed. Nobody may
+// delete or replace the lock file, or put files there by other ways, while a process uses the directory. The directory must be on a
+// local file system: a network file system orders neither the lock file nor the names.
+//
+// A change is durable before it is answered: the record is written to a temporary file, which is synced, then renamed,
+// and then the directory is synced. If any step fails, the former record is put back. A change
+// that cannot even be put back leaves the old record or the new one, whole, and all processes sync it before they believe it.
+//
+// Directories have mode 0700 and files 0600. Others, symbolic links, files that are not regular and files of other
+// users are refused.
+package keydir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/objectkms/kms"
+)
+
+const (
+	keysName = "keys"
+	lockName = "lock"
+	suffix   = ".json"
+)
+
+// Options are the optional settings of a Dir. The zero value is right for most.
+type Options struct {
+	// MustExist makes Open fail where a directory is missing, which it makes otherwise.
+	MustExist bool
+	// Now is the clock that new counters start from. Nil means time.Now.
+	Now func() time.Time
+}
+
+// A Dir is an open directory of records. It is safe for concurrent use, and any number of Dirs, in this process
+// and in others, may be open on one directory. It goes on with the directory that it has opened when that is moved.
+//
+// Errors: ErrUnavailable where the file system fails, which includes one that is full or cannot be written to,
+// ErrPermission where it denies access or where a file is one that is refused, and ErrClosed after Close.
+type Dir struct {
+	top, keys FS
+	now       func() time.Time
+	reader    lockReader
+	seen      atomic.Uint64 // the greatest counter ever seen
+	queue     chan struct{} // holds one element while somebody has, or waits for, the lock
+	listed    listing
+
+	closeOnce sync.Once
+	done      chan struct{}
+}
+
+// Open opens a directory. Unless MustExist is set it makes what is missing of dir and of the
+// directories above it. It writes nothing else. dir itself may not be a symbolic link; what it lies in may. Errors, besides those of a Dir: ErrInvalidConfig where dir is missing or
+// is no directory, ErrUnsupported on systems without Unix file locks.
+func Open(dir string, opts Options) (*Dir, error) {
+	if !supported {
+		return nil, fmt.Errorf("%w: key directories need a Unix system", kms.ErrUnsupported)
+	}
+	dir = filepath.Clean(dir)
+	fsys, err := openTop(dir, opts)
+	if err != nil {
+		return nil, failed("open "+dir, err)
+	}
+	d, err := New(fsys, opts)
+	if err != nil {
+		return nil, errors.Join(err, fsys.Close())
+	}
+	return d, nil
+}
+
+func openTop(dir string, opts Options) (FS, error) {
+	if !opts.MustExist {
+		if err := makeTop(dir); err != nil {
+			return nil, err
+		}
+	}
+	before, err := os.Lstat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: there is no directory %s", kms.ErrInvalidConfig, dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := checkDir(dir, before); err != nil {
+		return nil, err
+	}
+	fsys, err := OpenFS(dir)
+	if err != nil {
+		return nil, err
+	}
+	after, err := fsys.Lstat(".")
+	if err == nil && !os.SameFile(before, after) {
+		err = fmt.Errorf("%w: %s was replaced while it was opened", kms.ErrUnavailable, dir)
+	}
+	if err != nil {
+		return nil, errors.Join(err, fsys.Close())
+	}
+	return fsys, nil
+}
+
+// makeTop makes dir, if it is missing, and what is missing above it, durably. What is missing inside
+// shows that dir may be new too, and that the one who made it may not have come to sync it.
+func makeTop(dir string) error {
+	if _, err := os.Lstat(filepath.Join(dir, keysName)); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	err := os.Mkdir(dir, dirMode)
+	if errors.Is(err, fs.ErrNotExist) && parent != dir {
+		if err := makeTop(parent); err != nil {
+			return err
+		}
+		err = os.Mkdir(dir, dirMode)
+	}
+	switch {
+	case errors.Is(err, fs.ErrExist):
+	case err != nil:
+		return err
+	default:
+		if err := os.Chmod(dir, dirMode); err != nil {
+			return err
+		}
+	}
+	return syncPath(parent)
+}
+
+func syncPath(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// New returns the Dir in an open directory, and takes it over unless it fails. It is Open for file systems of tests.
+func New(fsys FS, opts Options) (*Dir, error) {
+	keys, err := openKeys(fsys, opts)
+	if err != nil {
+		return nil, failed("open "+keysName, err)
+	}
+	d := &Dir{top: fsys, keys: keys, now: opts.Now, queue: make(chan struct{}, 1), done: make(chan struct{})}
+	if d.now == nil {
+		d.now = time.Now
+	}
+	d.reader.fsys = fsys
+	return d, nil
+}
+
+func openKeys(top FS, opts Options) (FS, error) {
+	info, err := top.Lstat(keysName)
+	if errors.Is(err, fs.ErrNotExist) {
+		if opts.MustExist {
+			return nil, fmt.Errorf("%w: there is no directory %s", kms.ErrInvalidConfig, keysName)
+		}
+		if err := makeKeys(top); err != nil {
+			return nil, err
+		}
+		info, err = top.Lstat(keysName)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := checkDir(keysName, info); err != nil {
+		return nil, err
+	}
+	return top.Sub(keysName)
+}
+
+// makeKeys makes the directory of the records, unless another process does so.
+func makeKeys(top FS) error {
+	err := top.Mkdir(keysName, dirMode)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := top.Chmod(keysName, dirMode); err != nil {
+		return err
+	}
+	return syncDir(top)
+}
+
+func syncDir(fsys FS) error {
+	f, err := fsys.Open(".", readFlag, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// HealthCheck returns nil if records can be read: the directory is still in its place, and the
+// lock file is sound.
+func (d *Dir) HealthCheck(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	named, err := d.top.Lstat(keysName)
+	if err != nil {
+		return failed("look at "+keysName, err)
+	}
+	open, err := d.keys.Lstat(".")
+	if err != nil {
+		return failed("look at "+keysName, err)
+	}
+	if !os.SameFile(named, open) {
+		return fmt.Errorf("%w: the directory %s was replaced", kms.ErrUnavailable, keysName)
+	}
+	_, err = d.look()
+	return err
+}
+
+// Close waits for a change that is under way, refuses those that wait, and closes the directory. Later calls are
+// ErrClosed; a second Close returns nil.
+func (d *Dir) Close() (err error) {
+	d.closeOnce.Do(func() {
+		close(d.done)
+		d.queue <- struct{}{} // for ever: nobody locks again
+		d.reader.mu.Lock()
+		defer d.reader.mu.Unlock()
+		err = errors.Join(d.reader.close(), d.keys.Close(), d.top.Close())
+	})
+	if err != nil {
+		return failed("close", err)
+	}
+	return nil
+}
+
+func (d *Dir) closed() bool {
+	select {
+	case <-d.done:
+		return true
+	default:
+		return false
+	}
+}
