@@ -1,0 +1,27 @@
+package encryption
+
+// Parts are the fields of an Envelope, for tests that put one together from several.
+type Parts struct {
+	Mode            Mode
+	BucketKey       bool
+	KeyID           string
+	Context         []byte
+	PlainSize       int64
+	Sealed, Wrapped []byte
+}
+
+// Parts returns the fields of the envelope.
+func (e *Envelope) Parts() Parts {
+	return Parts{e.mode, e.bucketKey, e.keyID, e.context, e.plainSize, e.sealed, e.wrapped}
+}
+
+// Envelope returns the envelope with these fields, whether or not it could be parsed.
+func (p Parts) Envelope() *Envelope {
+	return &Envelope{p.Mode, p.BucketKey, p.KeyID, p.Context, p.PlainSize, p.Sealed, p.Wrapped}
+}
+
+// SealContext returns what the object key in the envelope is bound to.
+func (p Parts) SealContext(id ObjectID) []byte {
+	e := p.Envelope()
+	return e.sealContext(id, e.effectiveContext(id))
+}
