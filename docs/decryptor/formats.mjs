@@ -1,0 +1,190 @@
+// A second implementation of the formats in ../FORMAT.md, written from that page alone. It reads; it does not
+// write. Only Node's own modules are used. Every function throws when something is not as it must be.
+import * as crypto from 'node:crypto'
+
+const headerSize = 56
+const chunkSize = 16384
+const tagSize = 16
+
+/** check throws unless the condition holds. */
+export function check(condition, what) {
+  if (!condition) throw new Error(what)
+}
+
+// ---- Cobblestone-256
+
+/** expand is HKDF-Expand of RFC 5869 with SHA-512. */
+function expand(key, info, size) {
+  let out = Buffer.alloc(0)
+  for (let block = Buffer.alloc(0), i = 1; out.length < size; i++) {
+    block = crypto.createHmac('sha512', key).update(block).update(info).update(Buffer.of(i)).digest()
+    out = Buffer.concat([out, block])
+  }
+  return out.subarray(0, size)
+}
+
+/** open returns the plaintext of a message under a 32-byte key and a context. */
+export function open(key, context, message) {
+  check(key.length === 32, 'input key')
+  check(message.length >= headerSize + tagSize, 'message is too short')
+  const salt = message.subarray(0, 24)
+  const name = 'c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0'
+  const derived = expand(key, Buffer.concat([Buffer.from(name), salt, context]), 76)
+  const [chunkKey, baseNonce, commitment] = [derived.subarray(0, 32), derived.subarray(32, 44), derived.subarray(44)]
+  check(crypto.timingSafeEqual(commitment, message.subarray(24, headerSize)), 'commitment')
+
+  const plain = []
+  let at = headerSize
+  for (let number = 0; ; number++) {
+    const chunk = message.subarray(at, at + chunkSize + tagSize)
+    plain.push(openChunk(chunkKey, baseNonce, number, chunk))
+    at += chunk.length
+    // The last chunk is the first that is not full; it may be empty.
+    if (chunk.length < chunkSize + tagSize) break
+  }
+  check(at === message.length, 'trailing bytes')
+  return Buffer.concat(plain)
+}
+
+function openChunk(key, baseNonce, number, chunk) {
+  check(chunk.length >= tagSize, 'chunk is cut')
+  const nonce = Buffer.from(baseNonce)
+  const counter = Buffer.alloc(12)
+  counter.writeBigUInt64BE(BigInt(number), 4)
+  for (let i = 0; i < nonce.length; i++) nonce[i] ^= counter[i]
+  const cipher = crypto.createDecipheriv('aes-256-gcm', key, nonce)
+  cipher.setAuthTag(chunk.subarray(chunk.length - tagSize))
+  return Buffer.concat([cipher.update(chunk.subarray(0, chunk.length - tagSize)), cipher.final()])
+}
+
+// ---- Contexts
+
+const uint32 = (n) => { const b = Buffer.alloc(4); b.writeUInt32BE(n); return b }
+const field = (bytes) => { const b = Buffer.from(bytes); return Buffer.concat([uint32(b.length), b]) }
+
+/** bind is the context of one use of a key. */
+export function bind(label, ...fields) {
+  return Buffer.concat([Buffer.from(`objectkms/v1/${label}\0`), ...fields.map(field)])
+}
+
+/** canonical is the one form of an encryption context. */
+export function canonical(context) {
+  const entries = Object.entries(context).map((entry) => entry.map((text) => Buffer.from(text)))
+  entries.sort(([a], [b]) => Buffer.compare(a, b))
+  return Buffer.concat(entries.flat().map(field))
+}
+
+// ---- Key directory
+
+/** base64 decodes text that must be in its one spelling. */
+export function base64(text, encoding = 'base64') {
+  const bytes = Buffer.from(text, encoding)
+  check(bytes.toString(encoding) === text, 'base64')
+  return bytes
+}
+
+/** rootKeys maps root versions to root keys: those entries of root.json that the secret opens. */
+export function rootKeys(rootJSON, secret) {
+  const keys = new Map()
+  for (const root of JSON.parse(rootJSON).roots) {
+    const salt = base64(root.salt)
+    const key = stretch(root, secret, salt)
+    const context = bind('root', uint32(root.version), root.kdf, root.params, salt)
+    try {
+      check(open(key, context, base64(root.check)).length === 0, 'check value')
+      keys.set(root.version, key)
+    } catch { /* sealed under another secret */ }
+  }
+  check(keys.size > 0, 'the secret opens no root')
+  return keys
+}
+
+function stretch(root, secret, salt) {
+  if (root.kdf === 'hkdf-sha512') return Buffer.from(crypto.hkdfSync('sha512', secret, salt, 'objectkms/v1/root-key', 32))
+  check(root.kdf === 'argon2id', 'KDF')
+  check(crypto.argon2Sync, 'this Node.js has no Argon2id')
+  const [, memory, passes, parallelism] = /^m=(\d+),t=(\d+),p=(\d+)$/.exec(root.params).map(Number)
+  return crypto.argon2Sync('argon2id', { message: secret, nonce: salt, memory, passes, parallelism, tagLength: 32 })
+}
+
+/** masterKeys maps the versions of a key file to their 32 bytes. */
+export function masterKeys(file, id, roots) {
+  const text = file.toString('utf8')
+  const parts = /^\{"record":(\{.*\}),"seal":"([A-Za-z0-9+/=]*)"\}\n$/.exec(text)
+  check(parts, 'key file')
+  const record = JSON.parse(parts[1])
+  const root = roots.get(record.root)
+  check(root, 'root version')
+  check(open(root, bind('record', parts[1]), base64(parts[2])).length === 0, 'seal')
+  check(record.format === 1 && record.id === id, 'record')
+  return new Map(record.versions.map(({ version, sealed }) =>
+    [version, open(root, bind('master-key', id, uint32(version)), base64(sealed))]))
+}
+
+/** dataKey unwraps a wrapped data key. keys maps key ids to what masterKeys answers. */
+export function dataKey(blob, context, keys) {
+  check(blob[0] === 1 && blob[1] === 1, 'wrapped data key')
+  const end = 3 + blob[2]
+  const id = blob.subarray(3, end).toString()
+  const version = blob.readUInt32BE(end)
+  const header = blob.subarray(0, end + 4)
+  const key = keys.get(id)?.get(version)
+  check(key, `no version ${version} of key ${id}`)
+  return { id, version, plaintext: open(key, bind('data-key', header, canonical(context)), blob.subarray(end + 4)) }
+}
+
+// ---- Objects
+
+/** parseEnvelope takes the text form apart. */
+export function parseEnvelope(text) {
+  const bytes = base64(text, 'base64url')
+  let at = 0
+  const take = (n) => { check(at + n <= bytes.length, 'envelope is cut'); at += n; return bytes.subarray(at - n, at) }
+  const take16 = () => take(take(2).readUInt16BE())
+  check(take(1)[0] === 1, 'format version')
+  const mode = take(1)[0]
+  const flags = take(1)[0]
+  const keyID = take16().toString()
+  const context = parseContext(take16())
+  check(take(1)[0] === 1, 'layout')
+  const size = Number(take(8).readBigUInt64BE())
+  const bound = bytes.subarray(0, at)
+  const sealed = take(headerSize + 32 + tagSize)
+  const wrapped = take16()
+  check(at === bytes.length, 'trailing bytes')
+  check(mode >= 1 && mode <= 3 && flags <= 1, 'mode or flags')
+  return { mode, bucketKey: flags === 1, keyID, context, size, bound, sealed, wrapped }
+}
+
+function parseContext(form) {
+  const texts = []
+  for (let at = 0; at < form.length;) {
+    const n = form.readUInt32BE(at)
+    texts.push(form.subarray(at + 4, at + 4 + n).toString())
+    at += 4 + n
+  }
+  const names = texts.filter((_, i) => i % 2 === 0)
+  const context = Object.fromEntries(names.map((name, i) => [name, texts[2 * i + 1]]))
+  check(canonical(context).equals(form), 'context')
+  return context
+}
+
+/** openObject returns the plaintext of an object. unwrap is asked for the data key unless the mode is SSE-C. */
+export function openObject({ bucket, key, version = '' }, envelopeText, body, { unwrap, customerKey }) {
+  const envelope = parseEnvelope(envelopeText)
+  let effective = {}
+  let sealKey
+  if (envelope.mode === 3) {
+    sealKey = Buffer.from(crypto.hkdfSync('sha512', customerKey, Buffer.alloc(0), 'objectkms/v1/customer-key', 32))
+  } else {
+    const arn = `arn:aws:s3:::${bucket}` + (envelope.bucketKey ? '' : `/${key}`)
+    effective = { ...envelope.context, 'aws:s3:arn': arn }
+    const wrapping = unwrap(envelope.wrapped, effective)
+    check(wrapping.id === envelope.keyID, 'key id')
+    sealKey = wrapping.plaintext
+  }
+  const bound = bind('object-key', bucket, key, version === 'null' ? '' : version, canonical(effective), envelope.bound)
+  const plain = open(open(sealKey, bound, envelope.sealed), bind('object'), body)
+  check(plain.length === envelope.size, 'size')
+  return plain
+}
