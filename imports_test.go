@@ -37,6 +37,7 @@ func layers() [][]string {
 // module without any is for tests only, and a module that is not here may not be imported at all.
 func moduleUsers() map[string][]string {
 	return map[string][]string{
+		"github.com/awnumar/memcall":  {"internal/secret"}, // what memguard locks pages with
 		"github.com/awnumar/memguard": {"internal/secret"},
 		"golang.org/x/crypto":         {"internal/keydir", "local"},
 		"golang.org/x/sys":            {"internal/keydir", "internal/secret", "local"},
