@@ -27,7 +27,8 @@ var sizes = []int{0, 1, chunk - 1, chunk, chunk + 1, 2 * chunk, 100_003}
 type ring struct {
 	kms.KeyService // nil: what is not implemented panics
 
-	masters    map[string][]byte // the material of version 1
+	masters    map[string][]byte // the material of the one version
+	version    uint32
 	defaultKey string
 	issued     [][]byte                           // copies of all data keys, for canaries
 	generate   func(*kms.GenerateDataKeyResponse) // changes the answer
@@ -38,16 +39,17 @@ type ring struct {
 }
 
 func newRing(ids ...string) *ring {
-	r := &ring{masters: make(map[string][]byte), defaultKey: ids[0]}
+	r := &ring{masters: make(map[string][]byte), version: 1, defaultKey: ids[0]}
 	for _, id := range ids {
 		r.masters[id] = random(32)
 	}
 	return r
 }
 
-func blobHeader(keyID string) []byte {
+// blobHeader returns what stands before the sealed data key.
+func (r *ring) blobHeader(keyID string) []byte {
 	header := append([]byte{1, 1, byte(len(keyID))}, keyID...)
-	return binary.BigEndian.AppendUint32(header, 1)
+	return binary.BigEndian.AppendUint32(header, r.version)
 }
 
 func (r *ring) GenerateDataKey(ctx context.Context, req *kms.GenerateDataKeyRequest) (*kms.GenerateDataKeyResponse, error) {
@@ -60,13 +62,13 @@ func (r *ring) GenerateDataKey(ctx context.Context, req *kms.GenerateDataKeyRequ
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", kms.ErrKeyNotFound, id)
 	}
-	key, header := random(req.Spec.Size()), blobHeader(id)
+	key, header := random(req.Spec.Size()), r.blobHeader(id)
 	blob, err := cobblestone.Seal(header, master, dataKeyContext(header, req.Context), key)
 	if err != nil {
 		return nil, err
 	}
 	r.issued = append(r.issued, bytes.Clone(key))
-	resp := &kms.GenerateDataKeyResponse{KeyID: id, KeyVersion: 1, Plaintext: kms.NewSecret(key), Ciphertext: blob}
+	resp := &kms.GenerateDataKeyResponse{KeyID: id, KeyVersion: r.version, Plaintext: kms.NewSecret(key), Ciphertext: blob}
 	if r.generate != nil {
 		r.generate(resp)
 	}
@@ -77,7 +79,7 @@ func (r *ring) GenerateDataKey(ctx context.Context, req *kms.GenerateDataKeyRequ
 func (r *ring) Decrypt(ctx context.Context, req *kms.DecryptRequest) (*kms.DecryptResponse, error) {
 	r.unwraps = append(r.unwraps, req)
 	for id, master := range r.masters {
-		header := blobHeader(id)
+		header := r.blobHeader(id)
 		if !bytes.HasPrefix(req.Ciphertext, header) {
 			continue
 		}
@@ -85,7 +87,7 @@ func (r *ring) Decrypt(ctx context.Context, req *kms.DecryptRequest) (*kms.Decry
 		if err != nil {
 			return nil, kms.ErrDecrypt
 		}
-		resp := &kms.DecryptResponse{Plaintext: kms.NewSecret(key), KeyID: id, KeyVersion: 1}
+		resp := &kms.DecryptResponse{Plaintext: kms.NewSecret(key), KeyID: id, KeyVersion: r.version}
 		if r.decrypt != nil {
 			r.decrypt(resp)
 		}
