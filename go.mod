@@ -3,6 +3,7 @@ module github.com/objectkms/kms
 go 1.26.0
 
 require (
+	github.com/awnumar/memcall v0.4.0
 	github.com/awnumar/memguard v0.23.0
 	github.com/stretchr/testify v1.12.1
 	go.uber.org/goleak v1.3.0
@@ -12,6 +13,5 @@ require (
 )
 
 require (
-	github.com/awnumar/memcall v0.4.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 )

@@ -1,0 +1,175 @@
+// Package secret keeps long-lived keys in one arena of locked memory.
+//
+// The pages of an arena are never swapped out and, where the system can leave them out, never part of a core
+// dump. They lie between guard pages and are wiped when the arena is closed. A process may lock only so many bytes
+// (RLIMIT_MEMLOCK, often 64 KiB in containers), so a backend keeps all its keys in one arena.
+//
+// Importing this package sets the limit for core dumps of the host process to zero, once, as
+// memguard does in its initialization.
+package secret
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// KeySize is the length of a key in bytes.
+const KeySize = 32
+
+// Policy says what memory an arena takes.
+type Policy uint8
+
+const (
+	Locked   Policy = iota // locked memory, or none
+	Fallback               // locked memory, or ordinary memory where none can be locked
+	Plain                  // ordinary memory
+)
+
+// The errors of an arena. ErrLock comes with what was wanted and what the process may lock.
+var (
+	ErrLock   = errors.New("memory cannot be locked")
+	ErrFull   = errors.New("arena is full")
+	ErrStale  = errors.New("slot holds this key no longer")
+	ErrClosed = errors.New("arena is closed")
+)
+
+// Arena holds a fixed number of keys. It is safe for concurrent use.
+type Arena struct {
+	mu     sync.RWMutex
+	memory memory
+	ages   []uint64 // of each slot: odd while a key is in it, and higher after each change
+	free   []uint32
+	closed bool
+}
+
+// Slot is the place of one key in its arena. The zero value holds no key.
+type Slot struct {
+	arena *Arena
+	index uint32
+	age   uint64
+}
+
+// A memory is what the keys of an arena lie in.
+type memory interface {
+	// bytes returns the memory, or nil where it is gone.
+	bytes() []byte
+	// locked reports whether the memory is locked.
+	locked() bool
+	// destroy wipes the memory and gives it back.
+	destroy()
+}
+
+// NewArena returns an arena for a number of keys, which Close must give back. Where memory cannot
+// be locked and the policy wants it, the error wraps ErrLock.
+func NewArena(slots int, p Policy) (*Arena, error) {
+	if slots < 1 || slots > 1<<20 {
+		return nil, fmt.Errorf("arena of %d slots, want 1 to %d", slots, 1<<20)
+	}
+	m, err := newMemory(slots*KeySize, p)
+	if err != nil {
+		return nil, err
+	}
+	a := &Arena{memory: m, ages: make([]uint64, slots)}
+	for i := slots - 1; i >= 0; i-- {
+		a.free = append(a.free, uint32(i))
+	}
+	return a, nil
+}
+
+func newMemory(size int, p Policy) (memory, error) {
+	if p == Plain {
+		return &plainMemory{make([]byte, size)}, nil
+	}
+	m, err := lockMemory(size)
+	if err != nil && p == Fallback {
+		return &plainMemory{make([]byte, size)}, nil
+	}
+	return m, err
+}
+
+// Locked reports whether the keys lie in locked memory.
+func (a *Arena) Locked() bool {
+	return a.memory.locked()
+}
+
+// Put copies a key into the arena. The caller still owns key, and wipes it. It fails with ErrFull,
+// with ErrClosed, or if key is not of KeySize bytes.
+func (a *Arena) Put(key []byte) (Slot, error) {
+	if len(key) != KeySize {
+		return Slot{}, fmt.Errorf("key has %d bytes, want %d", len(key), KeySize)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	mem := a.memory.bytes()
+	if a.closed || mem == nil {
+		return Slot{}, ErrClosed
+	}
+	if len(a.free) == 0 {
+		return Slot{}, ErrFull
+	}
+	i := a.free[len(a.free)-1]
+	a.free = a.free[:len(a.free)-1]
+	a.ages[i]++
+	copy(slotOf(mem, i), key)
+	return Slot{a, i, a.ages[i]}, nil
+}
+
+// Use calls use with the key in a slot, which use must neither keep nor change. While it runs, no
+// key can be put, freed or wiped, so use must not call the arena. It fails with ErrStale for a slot that was
+// freed or is of another arena, and with ErrClosed.
+func (a *Arena) Use(s Slot, use func(key []byte)) error {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	mem := a.memory.bytes()
+	if a.closed || mem == nil {
+		return ErrClosed
+	}
+	if !a.holds(s) {
+		return ErrStale
+	}
+	use(slotOf(mem, s.index))
+	return nil
+}
+
+// Free wipes the key in a slot and gives the slot back. A slot that holds the key no longer is left alone.
+func (a *Arena) Free(s Slot) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	mem := a.memory.bytes()
+	if a.closed || mem == nil || !a.holds(s) {
+		return
+	}
+	clear(slotOf(mem, s.index))
+	a.ages[s.index]++
+	a.free = append(a.free, s.index)
+}
+
+// Close wipes all keys and gives the memory back. It waits for calls of Use that are under way, and may be called again.
+func (a *Arena) Close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.closed {
+		a.closed = true
+		a.memory.destroy()
+	}
+}
+
+func (a *Arena) holds(s Slot) bool {
+	return s.arena == a && a.ages[s.index] == s.age
+}
+
+func slotOf(mem []byte, i uint32) []byte {
+	return mem[int(i)*KeySize:][:KeySize:KeySize]
+}
+
+// plainMemory is ordinary memory.
+type plainMemory struct{ b []byte }
+
+func (m *plainMemory) bytes() []byte { return m.b }
+func (m *plainMemory) locked() bool  { return false }
+
+func (m *plainMemory) destroy() {
+	clear(m.b)
+	m.b = nil
+}
