@@ -53,12 +53,15 @@ func newKeyCache(opts CacheOptions) *keyCache {
 func (c *keyCache) describe(ctx context.Context, name keyName, ask func(context.Context) (Key, error)) (Key, error) {
 	var known description
 	found := c.entries.View(name, func(d description) { known = d })
-	if found && time.Since(known.at) < c.ttl {
+	if found && c.fresh(known) {
 		return known.key, nil
 	}
 	load := keyLoad{name, c.entries.Mark()}
 	var loaded description
-	_, err := c.loads.Do(ctx, load, func(ctx context.Context) (description, error) {
+	_, err := c.loads.Do(ctx, load, func(ctx context.Context) (d description, err error) {
+		if c.entries.Recheck(name, func(held description) { d = held }) && c.fresh(d) {
+			return d, nil // loaded since
+		}
 		if found {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, refreshTimeout)
@@ -68,6 +71,8 @@ func (c *keyCache) describe(ctx context.Context, name keyName, ask func(context.
 	}, func(d description) { loaded = d })
 	return loaded.key, err
 }
+
+func (c *keyCache) fresh(d description) bool { return time.Since(d.at) < c.ttl }
 
 func (c *keyCache) load(ctx context.Context, load keyLoad, known description, ask func(context.Context) (Key, error)) (description, error) {
 	key, err := ask(ctx)
@@ -131,14 +136,18 @@ func newDataKeyCache(opts CacheOptions) *dataKeyCache {
 func (c *dataKeyCache) unwrap(ctx context.Context, req *DecryptRequest, ask func(context.Context) (unwrapped, error)) (u unwrapped, hit bool, err error) {
 	id := newDataKeyID(req)
 	if c.entries.View(id, func(held unwrapped) { u = held.copy() }) {
-		u.attempts = 0
 		return u, true, nil
 	}
 	load := dataKeyLoad{id, req.KeyID, c.entries.Mark()}
-	shared, err := c.loads.Do(ctx, load, func(ctx context.Context) (unwrapped, error) {
-		loaded, err := ask(ctx)
+	shared, err := c.loads.Do(ctx, load, func(ctx context.Context) (loaded unwrapped, err error) {
+		if c.entries.Recheck(id, func(held unwrapped) { loaded = held.copy() }) {
+			return loaded, nil // loaded since
+		}
+		loaded, err = ask(ctx)
 		if err == nil && isDataKey(loaded.resp.Plaintext) {
-			c.entries.PutSince(load.mark, id, loaded.copy())
+			held := loaded.copy()
+			held.attempts = 0
+			c.entries.PutSince(load.mark, id, held)
 		}
 		return loaded, err
 	}, func(loaded unwrapped) { u = loaded.copy() })

@@ -52,16 +52,30 @@ func New[K comparable, V any](max int, ttl time.Duration, evicted func(K, V)) *C
 func (c *Cache[K, V]) View(k K, see func(V)) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e, ok := c.entries[k]
-	if ok && !time.Now().Before(entryOf[K, V](e).expires) {
-		c.remove(e)
-		ok = false
-	}
-	if !ok {
+	if !c.view(k, see) {
 		c.stats.Misses++
 		return false
 	}
 	c.stats.Hits++
+	return true
+}
+
+// Recheck is View for a load that is about to begin after a miss: it counts neither a hit nor a miss.
+func (c *Cache[K, V]) Recheck(k K, see func(V)) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.view(k, see)
+}
+
+func (c *Cache[K, V]) view(k K, see func(V)) bool {
+	e, ok := c.entries[k]
+	if !ok {
+		return false
+	}
+	if !time.Now().Before(entryOf[K, V](e).expires) {
+		c.remove(e)
+		return false
+	}
 	c.used.MoveToFront(e)
 	see(entryOf[K, V](e).value)
 	return true

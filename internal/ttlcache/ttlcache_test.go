@@ -48,6 +48,16 @@ func TestTheEntryUsedLongestAgoLeavesFirst(t *testing.T) {
 	require.Equal(t, ttlcache.Stats{Hits: 2, Misses: 1, Evictions: 1}, c.Stats())
 }
 
+func TestARecheckCountsNothing(t *testing.T) {
+	c := newWatched(2, time.Hour)
+	require.False(t, c.Recheck("a", func(int) { t.Error("seen") }))
+	c.put("a", 1)
+	var v int
+	require.True(t, c.Recheck("a", func(held int) { v = held }))
+	require.Equal(t, 1, v)
+	require.Equal(t, ttlcache.Stats{}, c.Stats())
+}
+
 func TestAReplacedValueLeaves(t *testing.T) {
 	c := newWatched(2, time.Hour)
 	c.put("a", 1)
