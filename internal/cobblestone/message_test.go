@@ -15,7 +15,7 @@ import (
 )
 
 // TestFrozenMessage opens and makes again a message that another implementation (in Python, without any library for AES)
-// made once. Its bytes never change.
+// made once. Its base nonce ends with 0xff, so that adding the chunk number in place of XOR would show. Its bytes never change.
 func TestFrozenMessage(t *testing.T) {
 	message, err := os.ReadFile("testdata/two-chunks.message")
 	require.NoError(t, err)
@@ -132,6 +132,7 @@ func readBy(t *testing.T, r io.Reader, size int) (all []byte) {
 			return all
 		}
 		require.NoError(t, err)
+		require.NotZero(t, n)
 	}
 }
 
@@ -273,6 +274,19 @@ func TestSealAndOpenOverlap(t *testing.T) {
 			require.True(t, bytes.Equal(plain, opened), "%d bytes, shifted by %d", size, shift)
 		}
 	}
+}
+
+// TestSealUsesTheRoomOfANeighbour has input and output share an array but no byte.
+func TestSealUsesTheRoomOfANeighbour(t *testing.T) {
+	const size = chunk + 1
+	stored := int(cobblestone.StoredSize(size))
+	buf := make([]byte, size+stored)
+	behind, err := cobblestone.Seal(buf[size:size], testKey, testContext, buf[:size])
+	require.NoError(t, err)
+	require.Same(t, &buf[size], &behind[0])
+	before, err := cobblestone.Seal(buf[:0], testKey, testContext, buf[stored:])
+	require.NoError(t, err)
+	require.Same(t, &buf[0], &before[0])
 }
 
 func TestOpenLeavesNoPlaintextBehind(t *testing.T) {

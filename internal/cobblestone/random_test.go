@@ -30,6 +30,8 @@ func TestReaderAt(t *testing.T) {
 			require.NoError(t, iotest.TestReader(io.NewSectionReader(r, 0, r.Size()), plain))
 		}
 
+		_, err := r.ReadAt(nil, int64(size))
+		require.Equal(t, io.EOF, err)
 		n, err := r.ReadAt(make([]byte, 1), int64(size))
 		require.Zero(t, n)
 		require.Equal(t, io.EOF, err)

@@ -46,7 +46,7 @@ func chunkRange(off, n, plainSize int64) (first, end int64, err error) {
 	if plainSize < 0 || plainSize > MaxPlainSize {
 		return 0, 0, fmt.Errorf("cobblestone: plaintext size is %d, want 0 to %d", plainSize, MaxPlainSize)
 	}
-	if off < 0 || n < 0 || off > plainSize || n > plainSize-off {
+	if off < 0 || n < 0 || n > plainSize-off {
 		return 0, 0, fmt.Errorf("cobblestone: range of %d bytes from %d is not within %d bytes", n, off, plainSize)
 	}
 	first = off / ChunkSize

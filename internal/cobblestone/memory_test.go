@@ -1,0 +1,56 @@
+package cobblestone_test
+
+import (
+	"bytes"
+	"io"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestMemory bounds what one message costs: its allocations and, together, their bytes.
+func TestMemory(t *testing.T) {
+	tests := []struct {
+		name   string
+		size   int
+		allocs float64
+		bytes  uint64
+	}{
+		{"short body", 1024, 6, 8 << 10},
+		{"long body", 64 * chunk, 6, 40 << 10},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			plain := make([]byte, tt.size)
+			message := mustSeal(t, plain)
+			source := bytes.NewReader(nil)
+			encrypt := func() {
+				source.Reset(plain)
+				_, err := io.Copy(io.Discard, newEncryptReader(t, source))
+				require.NoError(t, err)
+			}
+			decrypt := func() {
+				source.Reset(message)
+				_, err := io.Copy(io.Discard, newDecryptReader(t, source))
+				require.NoError(t, err)
+			}
+			for _, f := range []func(){encrypt, decrypt} {
+				require.LessOrEqual(t, testing.AllocsPerRun(20, f), tt.allocs)
+				require.LessOrEqual(t, allocatedBytes(f), tt.bytes)
+			}
+		})
+	}
+}
+
+// allocatedBytes returns how many bytes f allocates on average.
+func allocatedBytes(f func()) uint64 {
+	const runs = 50
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range runs {
+		f()
+	}
+	runtime.ReadMemStats(&after)
+	return (after.TotalAlloc - before.TotalAlloc) / runs
+}
