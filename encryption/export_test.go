@@ -1,5 +1,7 @@
 package encryption
 
+import "github.com/objectkms/kms"
+
 // Parts are the fields of an Envelope, for tests that put one together from several.
 type Parts struct {
 	Mode            Mode
@@ -24,4 +26,9 @@ func (p Parts) Envelope() *Envelope {
 func (p Parts) SealContext(id ObjectID) []byte {
 	e := p.Envelope()
 	return e.sealContext(id, e.effectiveContext(id))
+}
+
+// EffectiveContext returns the encryption context of the data key in the envelope.
+func (p Parts) EffectiveContext(id ObjectID) kms.EncryptionContext {
+	return p.Envelope().effectiveContext(id)
 }
