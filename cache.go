@@ -1,9 +1,11 @@
 package kms
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/objectkms/kms/internal/encctx"
@@ -96,9 +98,10 @@ func newDataKeyID(req *DecryptRequest) dataKeyID {
 	return sha256.Sum256(encctx.Bind(buf[512:512], "cached-data-key", req.Ciphertext, context))
 }
 
-// An unwrapped is what a backend answered to Decrypt.
+// An unwrapped is what the backends answered to Decrypt, and how many attempts that took.
 type unwrapped struct {
 	resp     DecryptResponse
+	err      error
 	backend  int
 	attempts int
 }
@@ -133,28 +136,38 @@ func newDataKeyCache(opts CacheOptions) *dataKeyCache {
 
 // unwrap answers a request from the cache, or else by ask. The answer's plaintext is a copy that
 // the caller destroys.
-func (c *dataKeyCache) unwrap(ctx context.Context, req *DecryptRequest, ask func(context.Context) (unwrapped, error)) (u unwrapped, hit bool, err error) {
+func (c *dataKeyCache) unwrap(ctx context.Context, req *DecryptRequest, ask func(context.Context, *DecryptRequest) unwrapped) (u unwrapped, hit bool) {
 	id := newDataKeyID(req)
 	if c.entries.View(id, func(held unwrapped) { u = held.copy() }) {
-		return u, true, nil
+		return u, true
 	}
 	load := dataKeyLoad{id, req.KeyID, c.entries.Mark()}
-	shared, err := c.loads.Do(ctx, load, func(ctx context.Context) (loaded unwrapped, err error) {
+	req = req.clone()
+	shared, err := c.loads.Do(ctx, load, func(ctx context.Context) (loaded unwrapped, _ error) {
 		if c.entries.Recheck(id, func(held unwrapped) { loaded = held.copy() }) {
 			return loaded, nil // loaded since
 		}
-		loaded, err = ask(ctx)
-		if err == nil && isDataKey(loaded.resp.Plaintext) {
+		loaded = ask(ctx, req)
+		if loaded.err == nil && isDataKey(loaded.resp.Plaintext) {
 			held := loaded.copy()
 			held.attempts = 0
 			c.entries.PutSince(load.mark, id, held)
 		}
-		return loaded, err
+		return loaded, nil
 	}, func(loaded unwrapped) { u = loaded.copy() })
+	if err != nil {
+		u.err = err
+	}
 	if shared {
 		u.attempts = 0
 	}
-	return u, false, err
+	return u, false
+}
+
+// clone returns a copy of the request for a load that may outlive the call: the caller may write
+// to its own once the call has returned.
+func (r *DecryptRequest) clone() *DecryptRequest {
+	return &DecryptRequest{Ciphertext: bytes.Clone(r.Ciphertext), Context: maps.Clone(r.Context), KeyID: r.KeyID}
 }
 
 // isDataKey reports whether a plaintext is as long as a data key: only those are cached.

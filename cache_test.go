@@ -1,6 +1,7 @@
 package kms_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"sync"
@@ -280,6 +281,29 @@ func TestOneCallerWhoLeavesHarmsNoOther(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, plaintext, got)
 		require.True(t, left.Load())
+		require.Equal(t, 1, b.Calls("Decrypt"))
+	})
+}
+
+func TestALoadDoesNotReadTheRequestOfACallerWhoLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, b := newManager(t, kms.Options{})
+		wrapped, plaintext := generate(t, m, "k")
+		b.Delay("Decrypt", 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		ec := kms.EncryptionContext{}
+		own := bytes.Clone(wrapped)
+		go func() {
+			_, err := m.Decrypt(ctx, &kms.DecryptRequest{Ciphertext: own, Context: ec})
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			clear(own)
+			ec["x"] = "y"
+		}()
+		synctest.Wait()
+		got, err := decrypt(t, m, wrapped)
+		require.NoError(t, err)
+		require.Equal(t, plaintext, got)
 		require.Equal(t, 1, b.Calls("Decrypt"))
 	})
 }

@@ -1,6 +1,7 @@
 package kms
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,29 +24,26 @@ func (m *Manager) Decrypt(ctx context.Context, req *DecryptRequest) (*DecryptRes
 
 func (m *Manager) decrypt(ctx context.Context, t *task, req *DecryptRequest) (*DecryptResponse, error) {
 	var u unwrapped
-	var err error
 	if m.dataKeys == nil {
-		u, err = m.unwrap(ctx, req, 0)
+		u = m.unwrap(ctx, req, 0)
 	} else {
-		u, t.cacheHit, err = m.dataKeys.unwrap(ctx, req, func(ctx context.Context) (unwrapped, error) {
-			return m.unwrapBehind(ctx, req)
-		})
+		u, t.cacheHit = m.dataKeys.unwrap(ctx, req, m.unwrapBehind)
 	}
 	t.attempts = u.attempts
-	if err == nil {
-		err = m.mayAnswer(ctx, t, req.KeyID, u)
+	if u.err == nil {
+		u.err = m.mayAnswer(ctx, t, req.KeyID, u)
 	}
-	if err != nil {
+	if u.err != nil {
 		u.destroy()
-		return nil, err
+		return nil, u.err
 	}
 	return &u.resp, nil
 }
 
 // unwrapBehind is unwrap for a goroutine that the calls waiting for it may leave behind.
-func (m *Manager) unwrapBehind(ctx context.Context, req *DecryptRequest) (unwrapped, error) {
+func (m *Manager) unwrapBehind(ctx context.Context, req *DecryptRequest) unwrapped {
 	if !m.calls.join() {
-		return unwrapped{}, ErrClosed
+		return unwrapped{err: ErrClosed}
 	}
 	defer m.calls.leave()
 	return m.unwrap(ctx, req, 0)
@@ -54,9 +52,7 @@ func (m *Manager) unwrapBehind(ctx context.Context, req *DecryptRequest) (unwrap
 // unwrap asks one backend after the other, beginning with the given one, until one opens the
 // ciphertext. The error is that of the first one asked, where all of them answer that they do
 // not know the key or cannot open the ciphertext.
-func (m *Manager) unwrap(ctx context.Context, req *DecryptRequest, first int) (unwrapped, error) {
-	var u unwrapped
-	var firstErr error
+func (m *Manager) unwrap(ctx context.Context, req *DecryptRequest, first int) (u unwrapped) {
 	for i := first; i <= len(m.former); i++ {
 		b := m.backendAt(i)
 		resp, attempts, err := ask(ctx, m, repeatable, func(ctx context.Context) (*DecryptResponse, error) {
@@ -64,17 +60,15 @@ func (m *Manager) unwrap(ctx context.Context, req *DecryptRequest, first int) (u
 		})
 		u.attempts += attempts
 		if err == nil {
-			u.resp, u.backend = *resp, i
-			return u, nil
+			return unwrapped{resp: *resp, backend: i, attempts: u.attempts}
 		}
 		if !mayBeElsewhere(err) {
-			return u, err
+			u.err = err
+			return u
 		}
-		if firstErr == nil {
-			firstErr = err
-		}
+		u.err = cmp.Or(u.err, err)
 	}
-	return u, firstErr
+	return u
 }
 
 // mayBeElsewhere reports whether an error of Decrypt leaves it open that another backend wrapped the

@@ -456,6 +456,11 @@ func TestTheObserverSeesEveryOperation(t *testing.T) {
 		_, err := decrypt(t, m, wrapped)
 		require.NoError(t, err)
 	}
+	other, _ := generate(t, m, "k")
+	seen = seen[:2]
+	b.FailNext("Decrypt", kms.ErrPermission)
+	_, failed := m.Decrypt(t.Context(), &kms.DecryptRequest{Ciphertext: other, KeyID: "k"})
+	require.Error(t, failed)
 	b.FailNext("ListKeys", kms.ErrPermission)
 	_, err := m.ListKeys(t.Context(), &kms.ListKeysRequest{})
 	require.Error(t, err)
@@ -464,6 +469,7 @@ func TestTheObserverSeesEveryOperation(t *testing.T) {
 	require.Equal(t, []kms.Operation{
 		{Op: "Decrypt", Backend: "mock", KeyID: "k", Attempts: 1},
 		{Op: "Decrypt", Backend: "mock", KeyID: "k", CacheHit: true},
+		{Op: "Decrypt", Backend: "mock", KeyID: "k", Attempts: 1, Kind: kms.KindBackend, Err: failed},
 		{Op: "ListKeys", Backend: "mock", Attempts: 1, Kind: kms.KindBackend, Err: err},
 		{Op: "ListKeys", Backend: "mock", Kind: kms.KindRequest, Err: invalid},
 	}, seen)

@@ -37,12 +37,12 @@ func (m *Manager) rewrap(b DataKeyRewrapper, ctx context.Context, req *RewrapDat
 // rewrapFormer opens an item with the former backends and wraps it with the first. err is what the
 // backend said of it.
 func (m *Manager) rewrapFormer(ctx context.Context, keyID string, item RewrapItem, err error) (RewrapResult, int) {
-	u, formerErr := m.unwrap(ctx, &DecryptRequest{Ciphertext: item.Ciphertext, Context: item.From}, 1)
-	if formerErr != nil {
-		if mayBeElsewhere(formerErr) {
-			formerErr = err
+	u := m.unwrap(ctx, &DecryptRequest{Ciphertext: item.Ciphertext, Context: item.From}, 1)
+	if u.err != nil {
+		if mayBeElsewhere(u.err) {
+			u.err = err
 		}
-		return RewrapResult{Err: formerErr}, 0
+		return RewrapResult{Err: u.err}, 0
 	}
 	defer u.destroy()
 	if keyID == "" {
