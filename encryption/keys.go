@@ -32,21 +32,25 @@ func (e *Envelope) effectiveContext(id ObjectID) kms.EncryptionContext {
 	if context == nil {
 		context = make(kms.EncryptionContext, 1)
 	}
-	context[arnName] = arnPrefix + id.Bucket
-	if !e.bucketKey {
-		context[arnName] += "/" + id.Key
+	if e.bucketKey {
+		context[arnName] = arnPrefix + id.Bucket
+	} else {
+		context[arnName] = arnPrefix + id.Bucket + "/" + id.Key
 	}
 	return context
 }
 
 // sealContext returns what the sealed object key is bound to.
 func (e *Envelope) sealContext(id ObjectID, effective kms.EncryptionContext) []byte {
-	return encctx.Bind(nil, objectKeyLabel, []byte(id.Bucket), []byte(id.Key), []byte(id.boundVersion()),
-		encctx.Append(nil, effective), e.appendBound(nil))
+	const room = 128 // for labels and lengths
+	canonical := encctx.Append(make([]byte, 0, encctx.Size(effective)), effective)
+	bound := e.appendBound(make([]byte, 0, room+len(e.keyID)+len(e.context)))
+	dst := make([]byte, 0, room+len(id.Bucket)+len(id.Key)+len(id.Version)+len(canonical)+len(bound))
+	return encctx.Bind(dst, objectKeyLabel, []byte(id.Bucket), []byte(id.Key), []byte(id.boundVersion()), canonical, bound)
 }
 
 // messageContext returns what the body is bound to. The name is not in it: a copy needs a new envelope, but no new body.
-func messageContext() []byte { return encctx.Bind(nil, objectLabel) }
+func messageContext() []byte { return encctx.Bind(make([]byte, 0, 32), objectLabel) }
 
 func newObjectKey() *kms.Secret {
 	key := make([]byte, objectKeySize)
