@@ -29,7 +29,7 @@ func layers() [][]string {
 		{"internal/keydir"},
 		{"local", "vault", "mock", "encryption", "admin", "backend/backendtest"},
 		{"backend"},
-		{"examples/"},
+		{"examples/", "docs/decryptor"},
 	}
 }
 
