@@ -1,0 +1,165 @@
+//go:build unix
+
+package keydir_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/keydir"
+)
+
+// A trick replaces the file at a path by something that must be refused.
+type trick struct {
+	name string
+	do   func(t *testing.T, path string)
+}
+
+func replaceBy(make func(path string) error) func(*testing.T, string) {
+	return func(t *testing.T, path string) {
+		require.NoError(t, os.Rename(path, path+".moved"))
+		require.NoError(t, make(path))
+	}
+}
+
+func fileTricks() []trick {
+	return []trick{
+		{"symbolic link inside", replaceBy(func(path string) error { return os.Symlink(filepath.Base(path)+".moved", path) })},
+		{"symbolic link outside", replaceBy(func(path string) error { return os.Symlink("/etc/hostname", path) })},
+		{"dangling symbolic link", replaceBy(func(path string) error { return os.Symlink("nowhere", path) })},
+		{"named pipe", replaceBy(func(path string) error { return unix.Mkfifo(path, 0o600) })},
+		{"directory", replaceBy(func(path string) error { return os.Mkdir(path, 0o700) })},
+		{"mode 0640", func(t *testing.T, path string) { require.NoError(t, os.Chmod(path, 0o640)) }},
+		{"mode 0604", func(t *testing.T, path string) { require.NoError(t, os.Chmod(path, 0o604)) }},
+		{"mode 0700", func(t *testing.T, path string) { require.NoError(t, os.Chmod(path, 0o700)) }},
+		{"foreign owner", giveAway},
+	}
+}
+
+func giveAway(t *testing.T, path string) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	require.NoError(t, os.Chown(path, 65534, 65534))
+}
+
+// hostileDir returns a directory with the record "a", the record "b" and root.json.
+func hostileDir(t *testing.T) string {
+	dir := newDir(t)
+	d := open(t, dir)
+	store(t, d, "a", "one")
+	store(t, d, "b", "two")
+	require.NoError(t, d.CreateFile(t.Context(), "root.json", []byte("root")))
+	require.NoError(t, d.Close())
+	return dir
+}
+
+func TestHostileRecordIsRefusedAndHidesNoOther(t *testing.T) {
+	huge := trick{"huge", func(t *testing.T, path string) { require.NoError(t, os.Truncate(path, 1<<40)) }}
+	for _, tt := range append(fileTricks(), huge) {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := hostileDir(t)
+			tt.do(t, recordPath(dir, "a"))
+			d := open(t, dir)
+			_, err := d.Get(t.Context(), "a")
+			require.ErrorIs(t, err, kms.ErrKeyMaterial)
+			if tt.name != "huge" {
+				require.ErrorIs(t, err, kms.ErrPermission)
+			}
+			require.ErrorIs(t, d.Mutate(t.Context(), "a", set([]byte("three"))), kms.ErrKeyMaterial)
+			require.Equal(t, "two", content(t, d, "b"))
+			ids, err := d.List(t.Context(), "", 10)
+			require.NoError(t, err)
+			require.Equal(t, []string{"a", "b"}, ids)
+			require.NoError(t, d.HealthCheck(t.Context()))
+			require.Empty(t, strays(t, dir))
+		})
+	}
+}
+
+func TestHostileFileBesideTheRecordsIsRefused(t *testing.T) {
+	for _, tt := range fileTricks() {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := hostileDir(t)
+			tt.do(t, filepath.Join(dir, "root.json"))
+			d := open(t, dir)
+			_, err := d.ReadFile(t.Context(), "root.json")
+			require.ErrorIs(t, err, kms.ErrPermission)
+			require.ErrorIs(t, d.CreateFile(t.Context(), "root.json", nil), kms.ErrKeyExists)
+		})
+	}
+}
+
+func TestHostileLockFileIsRefused(t *testing.T) {
+	for _, tt := range fileTricks() {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := hostileDir(t)
+			tt.do(t, lockPath(dir))
+			d := open(t, dir)
+			_, _, err := d.Stamp(t.Context())
+			require.ErrorIs(t, err, kms.ErrPermission)
+			_, err = d.Get(t.Context(), "a")
+			require.ErrorIs(t, err, kms.ErrPermission)
+			require.ErrorIs(t, d.Mutate(t.Context(), "a", set(nil)), kms.ErrPermission)
+			require.ErrorIs(t, d.HealthCheck(t.Context()), kms.ErrPermission)
+			require.FileExists(t, recordPath(dir, "a"))
+		})
+	}
+}
+
+func TestHostileDirectoriesAreRefused(t *testing.T) {
+	tricks := []struct {
+		trick
+		want error
+	}{
+		{trick{"symbolic link", replaceBy(func(path string) error { return os.Symlink(filepath.Base(path)+".moved", path) })}, kms.ErrInvalidConfig},
+		{trick{"dangling symbolic link", replaceBy(func(path string) error { return os.Symlink("nowhere", path) })}, kms.ErrInvalidConfig},
+		{trick{"file", replaceBy(func(path string) error { return os.WriteFile(path, nil, 0o600) })}, kms.ErrInvalidConfig},
+		{trick{"named pipe", replaceBy(func(path string) error { return unix.Mkfifo(path, 0o600) })}, kms.ErrInvalidConfig},
+		{trick{"mode 0750", func(t *testing.T, path string) { require.NoError(t, os.Chmod(path, 0o750)) }}, kms.ErrPermission},
+		{trick{"mode 0701", func(t *testing.T, path string) { require.NoError(t, os.Chmod(path, 0o701)) }}, kms.ErrPermission},
+		{trick{"foreign owner", giveAway}, kms.ErrPermission},
+	}
+	for _, tt := range tricks {
+		for _, sub := range []string{"", "keys"} {
+			t.Run(tt.name+" for /"+sub, func(t *testing.T) {
+				dir := hostileDir(t)
+				tt.do(t, filepath.Join(dir, sub))
+				before := descriptors(t)
+				for _, mustExist := range []bool{false, true} {
+					for _, tail := range []string{"", "/", "/."} {
+						_, err := keydir.Open(dir+tail, keydir.Options{MustExist: mustExist})
+						require.ErrorIs(t, err, tt.want)
+					}
+				}
+				require.Equal(t, before, descriptors(t))
+			})
+		}
+	}
+}
+
+func TestPathMayLeadThroughSymbolicLinks(t *testing.T) {
+	dir := newDir(t)
+	link := filepath.Join(t.TempDir(), "link")
+	require.NoError(t, os.Symlink(filepath.Dir(dir), link))
+	store(t, open(t, filepath.Join(link, filepath.Base(dir))), "a", "one")
+	require.Equal(t, "one", content(t, open(t, dir), "a"))
+}
+
+func TestMissingParentThatCannotBeMade(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	_, err := keydir.Open(filepath.Join(file, "a", "b"), keydir.Options{})
+	require.Error(t, err)
+	if os.Geteuid() != 0 {
+		closed := filepath.Join(t.TempDir(), "closed")
+		require.NoError(t, os.Mkdir(closed, 0o500))
+		_, err := keydir.Open(filepath.Join(closed, "a"), keydir.Options{})
+		require.ErrorIs(t, err, kms.ErrPermission)
+	}
+}
