@@ -69,9 +69,6 @@ func (r *Ring) RemoveExpiredKeys(ctx context.Context, now time.Time) (removed []
 		if err != nil {
 			return removed, err
 		}
-		if len(ids) == 0 {
-			return removed, damaged
-		}
 		for _, id := range ids {
 			gone, err := r.removeExpired(ctx, id, now)
 			switch {
@@ -85,6 +82,9 @@ func (r *Ring) RemoveExpiredKeys(ctx context.Context, now time.Time) (removed []
 				return removed, err
 			}
 			marker = id
+		}
+		if len(ids) < sweepPage {
+			return removed, damaged
 		}
 	}
 }

@@ -25,7 +25,7 @@ type Store interface {
 	// Get returns the stored record, which the receiver may keep, or ErrKeyNotFound. A record that
 	// the store can tell to be damaged is ErrKeyMaterial.
 	Get(ctx context.Context, id string) ([]byte, error)
-	// List returns the sorted ids greater than after, at most n.
+	// List returns the sorted ids greater than after: the first n of them, or all where there are fewer.
 	List(ctx context.Context, after string, n int) ([]string, error)
 	// Mutate runs change with the stored record (nil: none) and a generation greater than any
 	// earlier one of the store. What change returns is stored, durably, before Mutate returns; nil deletes

@@ -1,0 +1,19 @@
+package keyring
+
+import "github.com/objectkms/kms/internal/secret"
+
+// FreeRoot takes the root key away, so that nothing can be unsealed any more.
+func FreeRoot(r *Ring) { r.keys.arena.Free(r.keys.root) }
+
+// FreeOpenKeys frees the slots of all open versions behind the cache's back.
+func FreeOpenKeys(r *Ring) {
+	for _, e := range r.keys.slots.entries {
+		r.keys.arena.Free(e.Value.(lruEntry[openKey, secret.Slot]).value)
+	}
+}
+
+// OpenKeys returns how many versions are open.
+func OpenKeys(r *Ring) int { return len(r.keys.slots.entries) }
+
+// CachedRecords returns how many records are kept decoded.
+func CachedRecords(r *Ring) int { return len(r.records.entries) }
