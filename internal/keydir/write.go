@@ -68,14 +68,18 @@ func (c *change) run(steps func() error) error {
 	return err
 }
 
-// writeTemp writes a new file under a temporary name, durably.
+// writeTemp writes the new file under a temporary name, durably.
 func (c *change) writeTemp(data []byte) error {
-	name := newPrefix + rand.Text()
-	f, err := c.fsys.Open(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	c.temp = newPrefix + rand.Text()
+	return writeFile(c.fsys, c.temp, data)
+}
+
+// writeFile makes a file, durably but for its name.
+func writeFile(fsys FS, name string, data []byte) error {
+	f, err := fsys.Open(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
 		return err
 	}
-	c.temp = name
 	err = f.Chmod(fileMode)
 	if err == nil {
 		_, err = f.Write(data)

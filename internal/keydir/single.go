@@ -1,0 +1,57 @@
+package keydir
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/objectkms/kms"
+)
+
+// ReadSecretFile returns the content of a single file, in whatever directory, that is refused in the same
+// cases as the files of a Dir. Where there is none, the error is fs.ErrNotExist.
+func ReadSecretFile(path string) (data []byte, err error) {
+	err = inParent(path, func(parent FS, name string) error {
+		data, err = readFile(parent, name)
+		return err
+	})
+	return data, err
+}
+
+// CreateSecretFile stores a single file of mode 0600, whole and durable before it has its name. Where there is
+// one by this name already, it stays, and the error is fs.ErrExist. The directory must exist.
+func CreateSecretFile(path string, data []byte) error {
+	return inParent(path, func(parent FS, name string) error { return createSecretFile(parent, name, data) })
+}
+
+func createSecretFile(parent FS, name string, data []byte) error {
+	temp := newPrefix + rand.Text()
+	err := writeFile(parent, temp, data)
+	if err == nil {
+		if err = parent.Link(temp, name); err == nil {
+			err = syncDir(parent)
+		}
+	}
+	if !discard(parent, temp) && err == nil {
+		err = fmt.Errorf("remove %s: it holds a second copy", temp)
+	}
+	return err
+}
+
+// inParent runs do with the directory of a path and the name in it.
+func inParent(path string, do func(parent FS, name string) error) error {
+	if !supported {
+		return fmt.Errorf("%w: secret files need a Unix system", kms.ErrUnsupported)
+	}
+	dir, name := filepath.Split(filepath.Clean(path))
+	parent, err := OpenFS(filepath.Clean(dir))
+	if err == nil {
+		err = errors.Join(do(parent, name), parent.Close())
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) || err == nil {
+		return err
+	}
+	return failed("secret file "+path, err)
+}
