@@ -51,10 +51,17 @@ func TestAnotherKeyOpensNothing(t *testing.T) {
 
 func TestContextsThatLookAlikeAreDifferent(t *testing.T) {
 	b := openKey(t, testConfig("static", 7))
-	wrapped, err := b.Encrypt(t.Context(), &kms.EncryptRequest{KeyID: "static", Plaintext: []byte("x"), Context: kms.EncryptionContext{"ab": "c"}})
-	require.NoError(t, err)
-	for _, ec := range []kms.EncryptionContext{nil, {"a": "bc"}, {"abc": ""}, {"ab": "c", "": ""}, {"c": "ab"}} {
-		_, err := b.Decrypt(t.Context(), &kms.DecryptRequest{Ciphertext: wrapped.Ciphertext, Context: ec})
+	for _, pair := range [][2]kms.EncryptionContext{
+		{{"ab": "c"}, nil},
+		{{"ab": "c"}, {"a": "bc"}},
+		{{"ab": "c"}, {"abc": ""}},
+		{{"ab": "c"}, {"ab": "c", "": ""}},
+		{{"ab": "c"}, {"c": "ab"}},
+		{{"a": "b", "c": "d"}, {"a": "b\x00\x00\x00\x00c\x00\x00\x00\x00d"}},
+	} {
+		wrapped, err := b.Encrypt(t.Context(), &kms.EncryptRequest{KeyID: "static", Plaintext: []byte("x"), Context: pair[0]})
+		require.NoError(t, err)
+		_, err = b.Decrypt(t.Context(), &kms.DecryptRequest{Ciphertext: wrapped.Ciphertext, Context: pair[1]})
 		require.ErrorIs(t, err, kms.ErrDecrypt)
 	}
 }
