@@ -98,7 +98,8 @@ func (o *output) read(b []byte, p producer, room int) (int, error) {
 }
 
 // writeTo is io.WriterTo. What the writer did not take is handed out later.
-func (o *output) writeTo(w io.Writer, p producer) (total int64, err error) {
+func (o *output) writeTo(w io.Writer, p producer) (int64, error) {
+	var total int64
 	for {
 		o.fill(p)
 		if len(o.ready) == 0 {
