@@ -1,0 +1,208 @@
+package encryption
+
+import (
+	"bytes"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/objectkms/kms"
+)
+
+// maxBucketXML is the size in bytes of the longest configuration that is parsed.
+const maxBucketXML = 16 << 10
+
+const s3Namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
+
+const (
+	blockedNone = "NONE"
+	blockedSSEC = "SSE-C"
+)
+
+// The elements of a ServerSideEncryptionConfiguration. Those that may stand there once are lists too, so that a second one is seen.
+type (
+	xmlConfiguration struct {
+		XMLName xml.Name     `xml:"ServerSideEncryptionConfiguration"`
+		Rules   []xmlRule    `xml:"Rule"`
+		Unknown []xmlUnknown `xml:",any"`
+	}
+	xmlRule struct {
+		Default   []xmlDefault `xml:"ApplyServerSideEncryptionByDefault"`
+		BucketKey []string     `xml:"BucketKeyEnabled"`
+		Blocked   []xmlBlocked `xml:"BlockedEncryptionTypes"`
+		Unknown   []xmlUnknown `xml:",any"`
+	}
+	xmlDefault struct {
+		Algorithm []string     `xml:"SSEAlgorithm"`
+		KeyID     []string     `xml:"KMSMasterKeyID"`
+		Unknown   []xmlUnknown `xml:",any"`
+	}
+	xmlBlocked struct {
+		Types   []string     `xml:"EncryptionType"`
+		Unknown []xmlUnknown `xml:",any"`
+	}
+	xmlUnknown struct{ XMLName xml.Name }
+)
+
+// ParseBucketEncryption returns the configuration in the body of a PutBucketEncryption, or in what AppendXML wrote. Where it says nothing of
+// BlockedEncryptionTypes, CustomerKeys is CustomerKeysUnset, and the server keeps what the bucket has.
+//
+// What is not XML, is longer than 16 KiB, has not exactly one rule, or has an element that is not known, is MalformedXML: a server that passed over a part of
+// what it was told about encryption would promise what it does not keep. A key id with AES256 is InvalidArgument, and aws:kms:dsse
+// NotImplemented. Every error is an [*Error] to be answered. The key is not looked for.
+func ParseBucketEncryption(document []byte) (BucketDefault, error) {
+	config, err := decodeConfiguration(document)
+	if err != nil {
+		return BucketDefault{}, err
+	}
+	if len(config.Rules) != 1 {
+		return BucketDefault{}, errConfiguration("%d rules, want 1", len(config.Rules))
+	}
+	d, err := config.Rules[0].parse()
+	if err != nil {
+		return BucketDefault{}, err
+	}
+	if err := d.check(); err != nil {
+		return BucketDefault{}, errConfiguration("a key id of %d bytes, want printable text of at most %d", len(d.KeyID), maxKeyID)
+	}
+	return d, nil
+}
+
+// decodeConfiguration decodes the one element of a document.
+func decodeConfiguration(document []byte) (*xmlConfiguration, error) {
+	if len(document) > maxBucketXML {
+		return nil, errConfiguration("%d bytes, want at most %d", len(document), maxBucketXML)
+	}
+	d := xml.NewDecoder(bytes.NewReader(document))
+	config := new(xmlConfiguration)
+	if err := d.Decode(config); err != nil {
+		return nil, errConfiguration("no element of this name that is well-formed")
+	}
+	if err := expectEnd(d); err != nil {
+		return nil, err
+	}
+	if ns := config.XMLName.Space; ns != "" && ns != s3Namespace {
+		return nil, errConfiguration("another namespace, want %q", s3Namespace)
+	}
+	if len(config.Unknown) > 0 {
+		return nil, errConfiguration("an unknown element")
+	}
+	return config, nil
+}
+
+// expectEnd checks that nothing but space and comments follows: Decode stops behind the first element.
+func expectEnd(d *xml.Decoder) error {
+	for {
+		token, err := d.Token()
+		if err == io.EOF {
+			return nil
+		}
+		text, isText := token.(xml.CharData)
+		_, isComment := token.(xml.Comment)
+		if err != nil || !isComment && (!isText || len(bytes.TrimSpace(text)) > 0) {
+			return errConfiguration("something behind its end")
+		}
+	}
+}
+
+func (r xmlRule) parse() (d BucketDefault, err error) {
+	if len(r.Unknown) > 0 || len(r.Default) > 1 || len(r.Blocked) > 1 {
+		return d, errConfiguration("an unknown or repeated element in its rule")
+	}
+	d.Mode = SSES3
+	if len(r.Default) == 1 {
+		if d.Mode, d.KeyID, err = r.Default[0].parse(); err != nil {
+			return d, err
+		}
+	}
+	if len(r.Blocked) == 1 {
+		if d.CustomerKeys, err = r.Blocked[0].parse(); err != nil {
+			return d, err
+		}
+	}
+	bucketKey, err := only(r.BucketKey, "BucketKeyEnabled")
+	d.BucketKey = strings.EqualFold(bucketKey, "true")
+	if err == nil && len(r.BucketKey) == 1 && !d.BucketKey && !strings.EqualFold(bucketKey, "false") {
+		err = errConfiguration("a BucketKeyEnabled that is not true or false")
+	}
+	return d, err
+}
+
+func (x xmlDefault) parse() (Mode, string, error) {
+	algorithm, err := only(x.Algorithm, "SSEAlgorithm")
+	if err != nil {
+		return None, "", err
+	}
+	keyID, err := only(x.KeyID, "KMSMasterKeyID")
+	if err != nil {
+		return None, "", err
+	}
+	switch {
+	case len(x.Unknown) > 0:
+		return None, "", errConfiguration("an unknown element in its default")
+	case algorithm == algorithmDSSE:
+		return None, "", errMethodNotImplemented()
+	case algorithm == algorithmKMS:
+		return SSEKMS, keyID, nil
+	case algorithm != algorithmAES256:
+		return None, "", errConfiguration("an unknown SSEAlgorithm, want %s or %s", algorithmAES256, algorithmKMS)
+	case keyID != "":
+		return None, "", errKeyNotApplicable()
+	}
+	return SSES3, "", nil
+}
+
+func (x xmlBlocked) parse() (CustomerKeys, error) {
+	blocked, err := only(x.Types, "EncryptionType")
+	switch {
+	case err != nil:
+		return CustomerKeysUnset, err
+	case len(x.Unknown) == 0 && blocked == blockedNone:
+		return CustomerKeysAllowed, nil
+	case len(x.Unknown) == 0 && blocked == blockedSSEC:
+		return CustomerKeysBlocked, nil
+	}
+	return CustomerKeysUnset, errConfiguration("BlockedEncryptionTypes other than %s or %s", blockedNone, blockedSSEC)
+}
+
+// only returns the text of an element that may be there once, or "" where it is not.
+func only(texts []string, name string) (string, error) {
+	switch len(texts) {
+	case 0:
+		return "", nil
+	case 1:
+		return texts[0], nil
+	}
+	return "", errConfiguration("%d elements %s, want at most 1", len(texts), name)
+}
+
+func errConfiguration(format string, args ...any) *Error {
+	return errMalformedXML(fmt.Errorf("%w: encryption configuration has %s", kms.ErrInvalidRequest, fmt.Sprintf(format, args...)))
+}
+
+// AppendXML appends the configuration to dst as the body that GetBucketEncryption answers, and [ParseBucketEncryption] reads. It fails with
+// [kms.ErrInvalidConfig] for a mode other than SSE-S3 and SSE-KMS, for a key id with SSE-S3, and for one that cannot be shown.
+func (d BucketDefault) AppendXML(dst []byte) ([]byte, error) {
+	if err := d.check(); err != nil {
+		return nil, err
+	}
+	rule := xmlRule{Default: []xmlDefault{{Algorithm: []string{algorithmAES256}}}, BucketKey: []string{fmt.Sprint(d.BucketKey)}}
+	if d.mode() == SSEKMS {
+		rule.Default[0].Algorithm[0] = algorithmKMS
+		if d.KeyID != "" {
+			rule.Default[0].KeyID = []string{d.KeyID}
+		}
+	}
+	switch d.CustomerKeys {
+	case CustomerKeysAllowed:
+		rule.Blocked = []xmlBlocked{{Types: []string{blockedNone}}}
+	case CustomerKeysBlocked:
+		rule.Blocked = []xmlBlocked{{Types: []string{blockedSSEC}}}
+	}
+	body, err := xml.Marshal(xmlConfiguration{XMLName: xml.Name{Space: s3Namespace, Local: "ServerSideEncryptionConfiguration"}, Rules: []xmlRule{rule}})
+	if err != nil {
+		return nil, err
+	}
+	return append(append(dst, xml.Header...), body...), nil
+}

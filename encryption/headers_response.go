@@ -1,0 +1,68 @@
+package encryption
+
+import "github.com/objectkms/kms"
+
+// An operation is one of S3's that objects and uploads are written or read with.
+type operation uint8
+
+// The operations.
+const (
+	opPutObject operation = iota
+	opPostObject
+	opCopyObject
+	opCreateMultipartUpload
+	opUploadPart
+	opUploadPartCopy
+	opCompleteMultipartUpload
+	opAbortMultipartUpload
+	opListParts
+	opGetObject
+	opHeadObject
+	opGetObjectAttributes
+	opSelectObjectContent
+)
+
+// A protection is what the headers of a response tell of how an object or upload is protected.
+type protection struct {
+	mode           Mode
+	keyID          string // as the client is to see it
+	context        kms.EncryptionContext
+	bucketKey      bool
+	customerKeyMD5 string // in base64, of the key that came with this request
+}
+
+// writeSSEHeaders sets the headers that a successful response to the operation has.
+func writeSSEHeaders(h HeaderSetter, op operation, p protection) {
+	withContext, withCustomer := false, false
+	switch op {
+	case opPutObject, opPostObject, opCopyObject, opCreateMultipartUpload:
+		withContext, withCustomer = true, true
+	case opUploadPart, opUploadPartCopy, opGetObject, opHeadObject:
+		withCustomer = true
+	case opCompleteMultipartUpload:
+	default:
+		return
+	}
+	switch p.mode {
+	case SSES3:
+		h.Set(headerSSE, algorithmAES256)
+	case SSEKMS:
+		p.writeKMS(h, withContext)
+	case SSEC:
+		if withCustomer {
+			h.Set(headerCustomer+"algorithm", algorithmAES256)
+			h.Set(headerCustomer+"key-MD5", p.customerKeyMD5)
+		}
+	}
+}
+
+func (p protection) writeKMS(h HeaderSetter, withContext bool) {
+	h.Set(headerSSE, algorithmKMS)
+	h.Set(headerKeyID, p.keyID)
+	if withContext && len(p.context) > 0 {
+		h.Set(headerContext, formatContext(p.context))
+	}
+	if p.bucketKey {
+		h.Set(headerBucketKey, "true")
+	}
+}
