@@ -192,6 +192,26 @@ func TestADataKeyCachedLaterDoesNotOutliveTheStateCheck(t *testing.T) {
 	})
 }
 
+func TestAKeyThatAnotherRemovedIsSeenWithinTheTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mock.New()
+		m := kms.NewManager(b, kms.Options{Cache: kms.CacheOptions{TTL: time.Minute}})
+		createKey(t, m, "k")
+		wrapped, _ := generate(t, m, "k")
+		other, _ := generate(t, m, "k")
+		_, err := decrypt(t, m, other)
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		_, err = decrypt(t, m, wrapped)
+		require.NoError(t, err)
+		_, err = b.DeleteKey(t.Context(), &kms.DeleteKeyRequest{KeyID: "k", Immediate: true, ConfirmKeyID: "k"})
+		require.NoError(t, err)
+		time.Sleep(time.Minute - time.Second)
+		_, err = decrypt(t, m, wrapped) // its data key is still cached, its description no longer fresh
+		require.ErrorIs(t, err, kms.ErrKeyNotFound)
+	})
+}
+
 func TestAnOutageFailsNoDecryptThatTheCacheCanServe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := mock.New()
@@ -206,7 +226,7 @@ func TestAnOutageFailsNoDecryptThatTheCacheCanServe(t *testing.T) {
 		require.NoError(t, err)
 		b.Delay("DescribeKey", time.Hour)
 		b.Delay("Decrypt", time.Hour)
-		start := time.Now()
+		start, asked := time.Now(), b.Calls("DescribeKey")
 		for time.Since(start) < 59*time.Second {
 			before := time.Now()
 			_, err = decrypt(t, m, second)
@@ -214,6 +234,8 @@ func TestAnOutageFailsNoDecryptThatTheCacheCanServe(t *testing.T) {
 			require.LessOrEqual(t, time.Since(before), time.Second)
 			time.Sleep(100 * time.Millisecond)
 		}
+		require.LessOrEqual(t, b.Calls("DescribeKey")-asked, 30, "asked for a second, and then a second's pause")
+		require.GreaterOrEqual(t, b.Calls("DescribeKey")-asked, 20)
 		time.Sleep(2 * time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()

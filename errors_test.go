@@ -61,6 +61,8 @@ func TestTheKindOfAnErrorThatSaysOne(t *testing.T) {
 	err := fmt.Errorf("around: %w", &kms.Error{Kind: kms.KindCache, Op: "Decrypt", Err: errors.New("cache is gone")})
 	require.Equal(t, kms.KindCache, kms.KindOf(err))
 	require.Equal(t, "Cache", kms.KindOf(err).String())
+	require.Equal(t, "State", kms.KindState.String())
+	require.Equal(t, "Kind(7)", kms.Kind(7).String())
 	require.Equal(t, "Kind(99)", kms.Kind(99).String())
 }
 
