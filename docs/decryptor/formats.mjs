@@ -110,7 +110,7 @@ function stretch(root, secret, salt) {
 /** masterKeys maps the versions of a key file to their 32 bytes. */
 export function masterKeys(file, id, roots) {
   const text = file.toString('utf8')
-  const parts = /^\{"record":(\{.*\}),"seal":"([A-Za-z0-9+/=]*)"\}\n$/.exec(text)
+  const parts = /^\{"record":(\{.*\}),"seal":"([A-Za-z0-9+/=]{96})"\}\n$/.exec(text)
   check(parts, 'key file')
   const record = JSON.parse(parts[1])
   const root = roots.get(record.root)
