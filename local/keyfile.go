@@ -1,0 +1,103 @@
+package local
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/keydir"
+)
+
+// readKeyFile returns the raw key of the root key file. Where there is no file it is made, if nothing was sealed yet.
+func (c Config) readKeyFile(fresh bool) ([]byte, error) {
+	if err := c.checkKeyFilePlace(); err != nil {
+		return nil, err
+	}
+	text, err := keydir.ReadSecretFile(c.RootKeyFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		if !fresh {
+			return nil, fmt.Errorf("%w: there is no root key file %s, and the directory was set up with one", kms.ErrKeyMaterial, c.RootKeyFile)
+		}
+		text, err = makeKeyFile(c.RootKeyFile)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer clear(text)
+	return parseKeyFile(text)
+}
+
+// checkKeyFilePlace refuses a root key file in the key directory or below it, whatever links its
+// path goes through.
+func (c Config) checkKeyFilePlace() error {
+	protected, err := os.Stat(c.Dir)
+	if err != nil {
+		return fmt.Errorf("%w: %w", kms.ErrUnavailable, err)
+	}
+	place, err := filepath.Abs(filepath.Dir(c.RootKeyFile))
+	if err == nil {
+		place, err = filepath.EvalSymlinks(place)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: the directory of the root key file: %w", kms.ErrInvalidConfig, err)
+	}
+	for {
+		info, err := os.Stat(place)
+		if err != nil {
+			return fmt.Errorf("%w: the directory of the root key file: %w", kms.ErrInvalidConfig, err)
+		}
+		if os.SameFile(info, protected) {
+			return errKeyFileInside()
+		}
+		above := filepath.Dir(place)
+		if above == place {
+			return nil
+		}
+		place = above
+	}
+}
+
+// makeKeyFile makes the file, unless another process does so first, and returns what it holds.
+func makeKeyFile(path string) ([]byte, error) {
+	raw := make([]byte, rawKeySize)
+	defer clear(raw)
+	rand.Read(raw)
+	text := renderKeyFile(raw)
+	err := keydir.CreateSecretFile(path, text)
+	if err == nil {
+		return text, nil
+	}
+	clear(text)
+	if errors.Is(err, fs.ErrExist) {
+		return keydir.ReadSecretFile(path)
+	}
+	return nil, err
+}
+
+// renderKeyFile returns the raw key as one line of base64.
+func renderKeyFile(raw []byte) []byte {
+	return append(base64.StdEncoding.AppendEncode(nil, raw), '\n')
+}
+
+// parseKeyFile reads what renderKeyFile wrote. The line feed may be missing.
+func parseKeyFile(text []byte) ([]byte, error) {
+	line := bytes.TrimSuffix(text, []byte("\n"))
+	raw, err := base64.StdEncoding.Strict().AppendDecode(nil, line)
+	again := renderKeyFile(raw)
+	defer clear(again)
+	if err != nil || !bytes.Equal(again[:len(again)-1], line) {
+		clear(raw)
+		return nil, fmt.Errorf("%w: the root key file is not one line of base64", kms.ErrInvalidConfig)
+	}
+	if err := checkRawKey(raw); err != nil {
+		clear(raw)
+		return nil, err
+	}
+	return raw, nil
+}

@@ -1,0 +1,138 @@
+package local
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/cobblestone"
+	"github.com/objectkms/kms/internal/encctx"
+	"github.com/objectkms/kms/internal/keydir"
+	"github.com/objectkms/kms/internal/keyring"
+)
+
+const rootName = "root.json"
+
+// openRoot returns the root key of the directory, which the caller wipes. In a directory without
+// keys that has none it makes one.
+func (c Config) openRoot(ctx context.Context, dir *keydir.Dir) (keyring.Root, error) {
+	raw, err := dir.ReadFile(ctx, rootName)
+	fresh := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !fresh {
+		return keyring.Root{}, err
+	}
+	if fresh {
+		if err := mustBeEmpty(ctx, dir); err != nil {
+			return keyring.Root{}, err
+		}
+	}
+	secret, err := c.secret(fresh)
+	if err != nil {
+		return keyring.Root{}, err
+	}
+	defer secret.destroy()
+	if fresh {
+		return makeRoot(ctx, dir, secret)
+	}
+	return findRoot(raw, secret)
+}
+
+// mustBeEmpty refuses a directory that has keys: without the root that they are sealed under, nothing may look as if all was well.
+func mustBeEmpty(ctx context.Context, dir *keydir.Dir) error {
+	ids, err := dir.List(ctx, "", 1)
+	if err != nil {
+		return err
+	}
+	if len(ids) > 0 {
+		return fmt.Errorf("%w: the directory has keys but no %s", kms.ErrKeyMaterial, rootName)
+	}
+	return nil
+}
+
+// makeRoot sets up the first root, unless another process has just done so.
+func makeRoot(ctx context.Context, dir *keydir.Dir, secret rootSecret) (keyring.Root, error) {
+	entry, key, err := newRoot(1, secret)
+	if err != nil {
+		return keyring.Root{}, err
+	}
+	err = dir.CreateFile(ctx, rootName, renderRoots([]rootEntry{entry}))
+	if err == nil {
+		return keyring.Root{Version: entry.Version, Key: key}, nil
+	}
+	clear(key)
+	if !errors.Is(err, fs.ErrExist) {
+		return keyring.Root{}, err
+	}
+	raw, err := dir.ReadFile(ctx, rootName)
+	if err != nil {
+		return keyring.Root{}, err
+	}
+	return findRoot(raw, secret)
+}
+
+// newRoot returns a root for the secret and its key, with a salt of its own.
+func newRoot(version uint32, secret rootSecret) (rootEntry, []byte, error) {
+	entry := rootEntry{Version: version, KDF: secret.kdf, Params: defaultParams(secret.kdf), Salt: make([]byte, saltSize)}
+	rand.Read(entry.Salt)
+	key, err := entry.derive(secret)
+	if err != nil {
+		return rootEntry{}, nil, err
+	}
+	if entry.Check, err = cobblestone.Seal(nil, key, entry.context(), nil); err != nil {
+		clear(key)
+		return rootEntry{}, nil, fmt.Errorf("%w: %w", kms.ErrUnsupported, err)
+	}
+	return entry, key, nil
+}
+
+// findRoot returns the root that the secret opens.
+func findRoot(raw []byte, secret rootSecret) (keyring.Root, error) {
+	roots, err := parseRoots(raw)
+	if err != nil {
+		return keyring.Root{}, fmt.Errorf("%w: %s %w", kms.ErrKeyMaterial, rootName, err)
+	}
+	tried := 0
+	for _, entry := range roots {
+		if entry.KDF != secret.kdf {
+			continue
+		}
+		tried++
+		key, err := entry.open(secret)
+		if err == nil {
+			return keyring.Root{Version: entry.Version, Key: key}, nil
+		}
+		if !errors.Is(err, cobblestone.ErrOpen) {
+			return keyring.Root{}, fmt.Errorf("%w: %w", kms.ErrUnsupported, err)
+		}
+	}
+	if tried == 0 {
+		return keyring.Root{}, fmt.Errorf("%w: the directory was set up with %s, not with %s",
+			kms.ErrInvalidConfig, describeKDF(roots[0].KDF), describeKDF(secret.kdf))
+	}
+	return keyring.Root{}, fmt.Errorf("%w: the root key is not the one of this directory, or %s was changed", kms.ErrKeyMaterial, rootName)
+}
+
+// open returns the root key if the secret is the one of this root. The error is else cobblestone.ErrOpen.
+func (e rootEntry) open(secret rootSecret) ([]byte, error) {
+	key, err := e.derive(secret)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := cobblestone.Open(nil, key, e.context(), e.Check)
+	if err == nil && len(plain) != 0 {
+		err = cobblestone.ErrOpen
+	}
+	if err != nil {
+		clear(key)
+		return nil, err
+	}
+	return key, nil
+}
+
+// context is what the check value of a root is bound to: all else of the root.
+func (e rootEntry) context() []byte {
+	return encctx.Bind(nil, "root", encctx.Uint32(e.Version), []byte(e.KDF), []byte(e.Params), e.Salt)
+}
