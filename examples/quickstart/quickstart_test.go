@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"flag"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -59,6 +61,7 @@ func TestQuickstart(t *testing.T) {
 			require.Contains(t, out, line)
 		}
 		require.Equal(t, 2, strings.Count(out, " are those of the file\n"))
+		require.Equal(t, 2, strings.Count(out, "   envelope -> "))
 		require.NotContains(t, out, "\r", "a bar is for terminals only")
 
 		left, err := os.ReadDir(temporary)
@@ -163,7 +166,18 @@ func TestQuickstartChoosesARealFile(t *testing.T) {
 	require.Equal(t, filepath.Join(dir, "random"), path)
 	info, err := os.Stat(path)
 	require.NoError(t, err)
-	require.EqualValues(t, generatedSize, info.Size())
+	require.EqualValues(t, 64<<20, info.Size())
+}
+
+func TestReadingStopsWithTheContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	r := watch(ctx, strings.NewReader("abc"), 3, console{out: io.Discard})
+	var b [1]byte
+	_, err := r.Read(b[:])
+	require.NoError(t, err)
+	cancel()
+	_, err = r.Read(b[:])
+	require.ErrorIs(t, err, context.Canceled)
 }
 
 func TestSizesForPeople(t *testing.T) {
