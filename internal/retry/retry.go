@@ -74,7 +74,7 @@ func ended(ctx context.Context, err error) error {
 
 // wait waits a random time before the next attempt, or until ctx ends.
 func (p Policy) wait(ctx context.Context, attempts int) {
-	timer := time.NewTimer(rand.N(p.bound(attempts) + 1))
+	timer := time.NewTimer(rand.N(p.bound(attempts)))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -92,7 +92,7 @@ func (p Policy) bound(attempts int) time.Duration {
 		limit = defaultMax
 	}
 	for ; attempts > 1 && bound < limit; attempts-- {
-		bound *= 2
+		bound += min(bound, limit-bound)
 	}
 	return min(bound, limit)
 }

@@ -3,6 +3,7 @@ package retry_test
 import (
 	"context"
 	"errors"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,4 +172,32 @@ func TestWithoutATimeoutTheContextIsTheCallers(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, err)
+}
+
+func TestTheLongestWaitsDoNotOverflow(t *testing.T) {
+	tests := []struct {
+		name string
+		base time.Duration
+		last int // the attempt after which the wait is cut short
+	}{
+		{"the first", math.MaxInt64, 1},
+		{"doubled", 1 << 62, 2},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				n := 0
+				attempts, err := retry.Policy{Attempts: 9, Base: tt.base, Max: math.MaxInt64}.Do(ctx, temporary, func(context.Context) error {
+					if n++; n == tt.last {
+						time.AfterFunc(time.Millisecond, cancel)
+					}
+					return errTemporary
+				})
+				require.ErrorIs(t, err, context.Canceled)
+				require.Equal(t, tt.last, attempts)
+			})
+		})
+	}
 }
