@@ -3,7 +3,9 @@ package flight
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"sync/atomic"
 )
 
 // Group shares loads among those who call Do for the same key at the same time. The zero value is ready. A
@@ -27,15 +29,23 @@ type load[V any] struct {
 	value    V
 	err      error
 	panicked any
+	raised   atomic.Bool // whether a caller has repeated the panic
 }
+
+// errExited is the error of a load that called runtime.Goexit.
+var errExited = errors.New("load ended its goroutine")
 
 // Do answers with the value of k: it calls load, or waits for a call for the same k that is under
 // way, and then calls use with the value. shared says that somebody else had called load.
 //
-// load runs in a goroutine of its own, with the values of the first caller's ctx; its context ends when all callers have left.
-// A caller whose ctx ends leaves at once, with ctx.Err(). An error of load goes to all
-// callers. A panic in load is repeated in each of them.
+// load runs in a goroutine of its own, with the values of the first caller's ctx; its context ends when all callers
+// have left. A caller whose ctx ends leaves at once, with ctx.Err(); with a ctx that has ended nothing is loaded.
+// An error of load goes to all callers. A panic in load is repeated in each of them; where nobody waits any more
+// it ends the process, as in any other goroutine.
 func (g *Group[K, V]) Do(ctx context.Context, k K, loadValue func(context.Context) (V, error), use func(V)) (shared bool, err error) {
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
 	l, shared := g.join(ctx, k, loadValue)
 	defer g.leave(k, l)
 	select {
@@ -44,6 +54,7 @@ func (g *Group[K, V]) Do(ctx context.Context, k K, loadValue func(context.Contex
 		return shared, ctx.Err()
 	}
 	if l.panicked != nil {
+		l.raised.Store(true)
 		panic(l.panicked)
 	}
 	if l.err == nil {
@@ -72,10 +83,13 @@ func (g *Group[K, V]) join(ctx context.Context, k K, loadValue func(context.Cont
 
 func (g *Group[K, V]) run(ctx context.Context, k K, l *load[V], loadValue func(context.Context) (V, error)) {
 	defer l.cancel()
-	func() {
-		defer func() { l.panicked = recover() }()
-		l.value, l.err = loadValue(ctx)
-	}()
+	defer g.end(k, l)
+	defer func() { l.panicked = recover() }()
+	l.err = errExited
+	l.value, l.err = loadValue(ctx)
+}
+
+func (g *Group[K, V]) end(k K, l *load[V]) {
 	g.mu.Lock()
 	g.forget(k, l)
 	l.ended = true
@@ -83,7 +97,7 @@ func (g *Group[K, V]) run(ctx context.Context, k K, l *load[V], loadValue func(c
 	g.mu.Unlock()
 	close(l.done)
 	if abandoned {
-		g.release(l)
+		g.settle(l)
 	}
 }
 
@@ -99,7 +113,7 @@ func (g *Group[K, V]) leave(k K, l *load[V]) {
 	}
 	g.mu.Unlock()
 	if last && ended {
-		g.release(l)
+		g.settle(l)
 	}
 }
 
@@ -110,8 +124,13 @@ func (g *Group[K, V]) forget(k K, l *load[V]) {
 	}
 }
 
-func (g *Group[K, V]) release(l *load[V]) {
-	if g.Release != nil && l.err == nil && l.panicked == nil {
+// settle releases the value of a load that is over and that nobody uses any more. A panic that no caller has repeated
+// is repeated here.
+func (g *Group[K, V]) settle(l *load[V]) {
+	switch {
+	case l.panicked != nil && !l.raised.Load():
+		panic(l.panicked)
+	case l.panicked == nil && l.err == nil && g.Release != nil:
 		g.Release(l.value)
 	}
 }

@@ -3,6 +3,9 @@ package flight_test
 import (
 	"context"
 	"errors"
+	"os"
+	"os/exec"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -204,4 +207,76 @@ func TestAPanicReachesEveryCaller(t *testing.T) {
 		require.EqualValues(t, 5, panics.Load())
 		require.Zero(t, released.Load())
 	})
+}
+
+func TestALoadThatEndsItsGoroutineIsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var released atomic.Int32
+		g := counted(&released)
+		_, err := g.Do(t.Context(), "k", func(context.Context) (*int, error) {
+			runtime.Goexit()
+			return new(int), nil
+		}, func(*int) { t.Error("there is no value to use") })
+		require.ErrorContains(t, err, "ended its goroutine")
+		require.Zero(t, released.Load())
+	})
+}
+
+func TestNothingIsLoadedWithAContextThatIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		var g group
+		_, err := g.Do(ctx, "k", func(context.Context) (*int, error) {
+			t.Error("loaded")
+			return new(int), nil
+		}, func(*int) { t.Error("used") })
+		require.ErrorIs(t, err, context.Canceled)
+		synctest.Wait()
+	})
+}
+
+// abandonedVariable makes a child process of a test leave a load that panics.
+const abandonedVariable = "FLIGHT_TEST_ABANDONED"
+
+func TestAPanicThatNobodyWaitsForEndsTheProcess(t *testing.T) {
+	if os.Getenv(abandonedVariable) != "" {
+		ctx, cancel := context.WithCancel(t.Context())
+		var g group
+		g.Do(ctx, "k", func(ctx context.Context) (*int, error) {
+			cancel()
+			<-ctx.Done()
+			panic("bug")
+		}, func(*int) {})
+		select {}
+	}
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=1m")
+	child.Env = append(os.Environ(), abandonedVariable+"=1")
+	out, err := child.CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "panic: bug")
+}
+
+// A lateContext ends once the load is over, so that its caller finds both at the same time.
+type lateContext struct {
+	context.Context
+	cancel func()
+}
+
+func (c lateContext) Done() <-chan struct{} {
+	synctest.Wait()
+	c.cancel()
+	return c.Context.Done()
+}
+
+func TestAPanicReachesACallerWhoLeavesAtTheSameTime(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			var g group
+			require.PanicsWithValue(t, "bug", func() {
+				g.Do(lateContext{ctx, cancel}, "k", func(context.Context) (*int, error) { panic("bug") }, func(*int) {})
+			})
+		})
+	}
 }
