@@ -10,7 +10,8 @@ import (
 // Cache is a map of a bounded number of entries, of which the one used longest ago leaves first,
 // and none is found after its time. It is safe for concurrent use.
 //
-// An entry whose time has passed leaves when it is looked for, or when another is put in, whichever comes first.
+// Entries leave when their time has passed, also from a cache that nobody calls: a timer removes them. It runs while
+// there are entries only, so that a cache that was cleared leaves nothing behind.
 type Cache[K comparable, V any] struct {
 	max     int
 	ttl     time.Duration
@@ -20,6 +21,7 @@ type Cache[K comparable, V any] struct {
 	entries map[K]*list.Element
 	used    list.List // of *entry; the one used last is in front
 	aged    list.List // of *list.Element in used; the one put last is in front
+	timer   *time.Timer
 	mark    uint64
 	stats   Stats
 }
@@ -36,7 +38,7 @@ type Stats struct {
 	Hits, Misses, Evictions uint64
 }
 
-// New returns a cache of at most max entries, each for the time ttl. With a max of 0 or less it
+// New returns a cache of at most max entries, each for the time ttl. With a max or a ttl of 0 or less it
 // caches nothing. evicted, if not nil, is called once for every value that leaves, for whatever
 // reason, so that it can wipe the value. It runs under the cache's lock and must not call the
 // cache.
@@ -93,7 +95,7 @@ func (c *Cache[K, V]) Mark() uint64 {
 func (c *Cache[K, V]) PutSince(mark uint64, k K, v V) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if mark != c.mark || c.max <= 0 {
+	if mark != c.mark || c.max <= 0 || c.ttl <= 0 {
 		c.leave(k, v)
 		return false
 	}
@@ -108,6 +110,9 @@ func (c *Cache[K, V]) PutSince(mark uint64, k K, v V) bool {
 	e := c.used.PushFront(put)
 	put.age = c.aged.PushFront(e)
 	c.entries[k] = e
+	if len(c.entries) == 1 {
+		c.setTimer()
+	}
 	return true
 }
 
@@ -119,6 +124,7 @@ func (c *Cache[K, V]) Delete(k K) {
 	if e, ok := c.entries[k]; ok {
 		c.remove(e)
 	}
+	c.stopTimer()
 }
 
 // DeleteFunc removes the entries for which del returns true. del runs under the cache's lock and must not call
@@ -132,6 +138,7 @@ func (c *Cache[K, V]) DeleteFunc(del func(K, V) bool) {
 			c.remove(e)
 		}
 	}
+	c.stopTimer()
 }
 
 // Clear removes every entry.
@@ -139,7 +146,7 @@ func (c *Cache[K, V]) Clear() {
 	c.DeleteFunc(func(K, V) bool { return true })
 }
 
-// Len returns the number of entries, including those whose time has passed and that have not left yet.
+// Len returns the number of entries.
 func (c *Cache[K, V]) Len() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -154,6 +161,33 @@ func (c *Cache[K, V]) Stats() Stats {
 }
 
 func entryOf[K comparable, V any](e *list.Element) *entry[K, V] { return e.Value.(*entry[K, V]) }
+
+// sweep is what the timer calls.
+func (c *Cache[K, V]) sweep() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.removeExpired(time.Now())
+	if len(c.entries) > 0 {
+		c.setTimer()
+	}
+}
+
+// setTimer sets the timer to the end of the oldest entry.
+func (c *Cache[K, V]) setTimer() {
+	wait := time.Until(entryOf[K, V](c.aged.Back().Value.(*list.Element)).expires)
+	if c.timer == nil {
+		c.timer = time.AfterFunc(wait, c.sweep)
+		return
+	}
+	c.timer.Reset(wait)
+}
+
+// stopTimer stops the timer of a cache that has become empty.
+func (c *Cache[K, V]) stopTimer() {
+	if len(c.entries) == 0 && c.timer != nil {
+		c.timer.Stop()
+	}
+}
 
 // removeExpired removes the entries whose time has passed. All have the same TTL, so the oldest go first.
 func (c *Cache[K, V]) removeExpired(now time.Time) {

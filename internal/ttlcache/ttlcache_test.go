@@ -15,13 +15,27 @@ import (
 // watched is a cache and what has left it.
 type watched struct {
 	*ttlcache.Cache[string, int]
-	left []string
+	mu   sync.Mutex
+	gone []string
 }
 
 func newWatched(max int, ttl time.Duration) *watched {
 	w := &watched{}
-	w.Cache = ttlcache.New(max, ttl, func(k string, v int) { w.left = append(w.left, fmt.Sprint(k, "=", v)) })
+	w.Cache = ttlcache.New(max, ttl, func(k string, v int) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.gone = append(w.gone, fmt.Sprint(k, "=", v))
+	})
 	return w
+}
+
+// left returns what has left since it was called last.
+func (w *watched) left() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	gone := w.gone
+	w.gone = nil
+	return gone
 }
 
 func (w *watched) put(k string, v int) bool { return w.PutSince(w.Mark(), k, v) }
@@ -38,7 +52,7 @@ func TestTheEntryUsedLongestAgoLeavesFirst(t *testing.T) {
 	_, ok := c.get("a")
 	require.True(t, ok)
 	require.True(t, c.put("c", 3))
-	require.Equal(t, []string{"b=2"}, c.left)
+	require.Equal(t, []string{"b=2"}, c.left())
 	require.Equal(t, 2, c.Len())
 	v, ok := c.get("a")
 	require.True(t, ok)
@@ -63,7 +77,7 @@ func TestAReplacedValueLeaves(t *testing.T) {
 	c.put("a", 1)
 	c.put("b", 2)
 	c.put("a", 3)
-	require.Equal(t, []string{"a=1"}, c.left)
+	require.Equal(t, []string{"a=1"}, c.left())
 	v, _ := c.get("a")
 	require.Equal(t, 3, v)
 	require.Equal(t, 2, c.Len())
@@ -79,9 +93,54 @@ func TestEntriesExpire(t *testing.T) {
 		time.Sleep(1)
 		_, ok = c.get("a")
 		require.False(t, ok)
-		require.Equal(t, []string{"a=1"}, c.left)
+		synctest.Wait()
+		require.Equal(t, []string{"a=1"}, c.left())
 		require.Zero(t, c.Len())
 	})
+}
+
+func TestEntriesLeaveACacheThatNobodyCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newWatched(10, time.Minute)
+		for round := range 2 {
+			c.put("a", 1)
+			time.Sleep(time.Second)
+			c.put("b", 2)
+			c.put("a", 3)
+			time.Sleep(time.Minute - 1)
+			synctest.Wait()
+			require.Equal(t, []string{"a=1"}, c.left(), "round %d", round)
+			time.Sleep(1)
+			synctest.Wait()
+			require.ElementsMatch(t, []string{"b=2", "a=3"}, c.left(), "round %d", round)
+		}
+		c.put("a", 1)
+		time.Sleep(time.Second)
+		c.put("b", 2)
+		time.Sleep(time.Minute - time.Second)
+		synctest.Wait()
+		require.Equal(t, []string{"a=1"}, c.left(), "each at its own time")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Equal(t, []string{"b=2"}, c.left())
+	})
+}
+
+func TestTheTimerOfAnEmptyCacheIsStopped(t *testing.T) {
+	c := newWatched(10, time.Hour)
+	c.put("a", 1)
+	c.put("b", 2)
+	c.Delete("a")
+	require.True(t, ttlcache.StopTimer(c.Cache))
+	c.Clear()
+	c.put("a", 1)
+	c.Delete("a")
+	require.False(t, ttlcache.StopTimer(c.Cache))
+	c.put("a", 1)
+	c.Clear()
+	require.False(t, ttlcache.StopTimer(c.Cache))
+	c.put("a", 1)
+	require.True(t, ttlcache.StopTimer(c.Cache))
 }
 
 func TestAnInsertionRemovesAllThatHasExpired(t *testing.T) {
@@ -94,7 +153,8 @@ func TestAnInsertionRemovesAllThatHasExpired(t *testing.T) {
 		c.get("a")
 		time.Sleep(time.Minute - time.Second)
 		c.put("d", 4)
-		require.ElementsMatch(t, []string{"a=1", "b=2"}, c.left)
+		synctest.Wait()
+		require.ElementsMatch(t, []string{"a=1", "b=2"}, c.left())
 		require.Equal(t, 2, c.Len())
 	})
 }
@@ -112,7 +172,7 @@ func TestALoadFromBeforeADeletionIsNotStored(t *testing.T) {
 			mark := c.Mark()
 			forget(c)
 			require.False(t, c.PutSince(mark, "a", 1))
-			require.Equal(t, []string{"a=1"}, c.left)
+			require.Equal(t, []string{"a=1"}, c.left())
 			require.Zero(t, c.Len())
 			require.True(t, c.put("a", 2))
 		})
@@ -133,22 +193,27 @@ func TestDeletions(t *testing.T) {
 	}
 	c.Delete("a")
 	c.Delete("a")
-	require.Equal(t, []string{"a=0"}, c.left)
+	require.Equal(t, []string{"a=0"}, c.left())
 	c.DeleteFunc(func(k string, v int) bool { return k == "b" || v == 2 })
-	require.ElementsMatch(t, []string{"a=0", "b=1", "c=2"}, c.left)
+	require.ElementsMatch(t, []string{"b=1", "c=2"}, c.left())
 	c.Clear()
-	require.Len(t, c.left, 4)
+	require.Equal(t, []string{"d=3"}, c.left())
 	require.Zero(t, c.Len())
 	require.True(t, c.put("a", 1))
 }
 
 func TestACacheOfNothingCachesNothing(t *testing.T) {
-	for _, max := range []int{0, -1} {
-		c := newWatched(max, time.Hour)
+	tests := []struct {
+		max int
+		ttl time.Duration
+	}{{0, time.Hour}, {-1, time.Hour}, {1, 0}, {1, -1}}
+	for _, tt := range tests {
+		c := newWatched(tt.max, tt.ttl)
 		require.False(t, c.put("a", 1))
-		require.Equal(t, []string{"a=1"}, c.left)
+		require.Equal(t, []string{"a=1"}, c.left())
 		_, ok := c.get("a")
 		require.False(t, ok)
+		require.Zero(t, c.Len())
 	}
 }
 
