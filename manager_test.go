@@ -314,6 +314,15 @@ func TestCloseWaitsForCallsInFlight(t *testing.T) {
 	})
 }
 
+func TestAClosedManagerAsksNoBackend(t *testing.T) {
+	m, b := newManager(t, kms.Options{})
+	require.NoError(t, m.Close())
+	before := b.Calls("DescribeKey")
+	_, err := m.DescribeKey(t.Context(), &kms.DescribeKeyRequest{KeyID: "k"})
+	require.ErrorIs(t, err, kms.ErrClosed)
+	require.Equal(t, before, b.Calls("DescribeKey"))
+}
+
 func TestCloseWaitsForALoadThatItsCallerLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var closed atomic.Bool
