@@ -24,6 +24,7 @@ const (
 type (
 	xmlConfiguration struct {
 		XMLName xml.Name     `xml:"ServerSideEncryptionConfiguration"`
+		XMLNS   string       `xml:"xmlns,attr"`
 		Rules   []xmlRule    `xml:"Rule"`
 		Unknown []xmlUnknown `xml:",any"`
 	}
@@ -200,7 +201,7 @@ func (d BucketDefault) AppendXML(dst []byte) ([]byte, error) {
 	case CustomerKeysBlocked:
 		rule.Blocked = []xmlBlocked{{Types: []string{blockedSSEC}}}
 	}
-	body, err := xml.Marshal(xmlConfiguration{XMLName: xml.Name{Space: s3Namespace, Local: "ServerSideEncryptionConfiguration"}, Rules: []xmlRule{rule}})
+	body, err := xml.Marshal(xmlConfiguration{XMLNS: s3Namespace, Rules: []xmlRule{rule}})
 	if err != nil {
 		return nil, err
 	}

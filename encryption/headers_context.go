@@ -48,7 +48,7 @@ func decodeStringMap(document []byte) (kms.EncryptionContext, error) {
 	if open, err := d.Token(); err != nil || open != json.Delim('{') {
 		return nil, errNoStringMap("is not a JSON object")
 	}
-	context := make(kms.EncryptionContext)
+	var context kms.EncryptionContext
 	for d.More() {
 		name, err := decodeString(d)
 		if err != nil {
@@ -57,9 +57,14 @@ func decodeStringMap(document []byte) (kms.EncryptionContext, error) {
 		if _, ok := context[name]; ok {
 			return nil, errNoStringMap("has a name twice")
 		}
-		if context[name], err = decodeString(d); err != nil {
+		value, err := decodeString(d)
+		if err != nil {
 			return nil, err
 		}
+		if context == nil {
+			context = make(kms.EncryptionContext)
+		}
+		context[name] = value
 	}
 	if _, err := d.Token(); err != nil {
 		return nil, errNoStringMap("is not JSON")

@@ -45,46 +45,49 @@ func (c *customerHeaders) key(t Transport, noMD5 func() *Error) (*kms.Secret, er
 	case c.md5.value == "":
 		return nil, noMD5()
 	}
-	key, err := decodeCustomerKey(c.encoded.value)
+	decoded := make([]byte, maxEncodedKey)
+	key, err := decodeCustomerKey(decoded, c.encoded.value)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.check(key); err != nil {
-		key.Destroy()
+	if err := checkCustomerKey(key, c.md5.value); err != nil {
 		return nil, err
 	}
 	return key, nil
 }
 
-// check compares the MD5 first: a key that was damaged on its way is most likely of another length too.
-func (c *customerHeaders) check(key *kms.Secret) error {
-	if subtle.ConstantTimeCompare([]byte(customerKeyMD5(key)), []byte(c.md5.value)) != 1 {
-		return errWrongCustomerKeyMD5()
-	}
-	if key.Len() != customerKeySize {
-		return errBadCustomerKey()
-	}
-	return nil
-}
-
 // maxEncodedKey is the size in bytes of the longest header value that is decoded as a key. A key has 44.
 const maxEncodedKey = 256
 
-// decodeCustomerKey decodes a key of any length, and leaves no copy of it but the result.
-func decodeCustomerKey(value string) (*kms.Secret, error) {
+// decodeCustomerKey decodes a key of any length into the secret that it makes of dst. It leaves no other copy of it, and none where it fails.
+func decodeCustomerKey(dst []byte, value string) (*kms.Secret, error) {
 	// The decoder passes over line ends.
 	if len(value) > maxEncodedKey || strings.ContainsAny(value, "\r\n") {
 		return nil, errBadCustomerKey()
 	}
 	encoded := []byte(value)
 	defer clear(encoded)
-	decoded := make([]byte, base64.StdEncoding.DecodedLen(len(encoded)))
-	n, err := base64.StdEncoding.Strict().Decode(decoded, encoded)
+	n, err := base64.StdEncoding.Strict().Decode(dst, encoded)
 	if err != nil {
-		clear(decoded)
+		clear(dst)
 		return nil, errBadCustomerKey()
 	}
-	return kms.NewSecret(decoded[:n]), nil
+	return kms.NewSecret(dst[:n]), nil
+}
+
+// checkCustomerKey destroys a key that is refused. It compares the MD5 first: a key that was damaged on its way may have another length too.
+func checkCustomerKey(key *kms.Secret, md5 string) error {
+	var err *Error
+	switch {
+	case subtle.ConstantTimeCompare([]byte(customerKeyMD5(key)), []byte(md5)) != 1:
+		err = errWrongCustomerKeyMD5()
+	case key.Len() != customerKeySize:
+		err = errBadCustomerKey()
+	default:
+		return nil
+	}
+	key.Destroy()
+	return err
 }
 
 // customerKeyMD5 returns the MD5 of a customer key as headers have it. It finds mistakes of transmission, and is no cryptography: FIPS 140 has nothing

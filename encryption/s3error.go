@@ -59,16 +59,20 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // S3Error returns what an S3 client is to be answered for an error of this package or of a [kms.KeyService]: the [*Error] in its chain, else one
-// made from the sentinel of package kms that it wraps. An error of neither is InternalError, and so is all that is stored and not authentic. Its
+// made from the sentinel of package kms that it wraps. An error without any is InternalError, and so is all that is stored and not authentic. Its
 // Message never has the text of an error. S3Error of nil is nil, which must not be kept in a variable of type error.
 func S3Error(err error) *Error {
 	if err == nil {
 		return nil
 	}
-	if e, ok := errors.AsType[*Error](err); ok && e != nil {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
-	for _, answer := range keyServiceAnswers(keyOf(err)) {
+	keyID := keyOf(err)
+	if errors.Is(err, kms.ErrInvalidRequest) && keyID != "" && kms.ValidateKeyID(keyID) != nil {
+		return &Error{Code: codeKMSNotFound, Status: statusBadRequest, Message: "Invalid keyId '" + keyID + "'", Err: err}
+	}
+	for _, answer := range keyServiceAnswers(keyID) {
 		if errors.Is(err, answer.Err) {
 			answer.Err = err
 			return &answer
@@ -112,7 +116,7 @@ func keyServiceAnswers(keyID string) []Error {
 // keyOf returns the id of the key that a KeyService could not use, or nothing where that is not known or cannot be shown.
 func keyOf(err error) string {
 	e, ok := errors.AsType[*kms.Error](err)
-	if !ok || e == nil || !isPrintable(e.KeyID) {
+	if !ok || !isPrintable(e.KeyID) {
 		return ""
 	}
 	return e.KeyID
