@@ -145,3 +145,65 @@ func readDumps(t *testing.T, text string) (dumps [][]byte) {
 	}
 	return dumps
 }
+
+const directories = "../../local/testdata/"
+
+// goldenSecrets writes what the golden key directories were made with to files: the bytes 0 to 31, and a passphrase.
+func goldenSecrets(t *testing.T) (raw, passphrase string) {
+	t.Helper()
+	key := make([]byte, 32)
+	for i := range key {
+		key[i] = byte(i)
+	}
+	dir := t.TempDir()
+	raw, passphrase = filepath.Join(dir, "raw"), filepath.Join(dir, "passphrase")
+	require.NoError(t, os.WriteFile(raw, []byte(base64.StdEncoding.EncodeToString(key)+"\n"), 0o600))
+	require.NoError(t, os.WriteFile(passphrase, []byte("correct horse battery staple"), 0o600))
+	return raw, passphrase
+}
+
+func TestTheSecondImplementationOpensTheGoldenKeys(t *testing.T) {
+	raw, _ := goldenSecrets(t)
+	out, err := node(t, "golden-keys.mjs", directories+"v1", raw)
+	require.NoError(t, err, out)
+	for _, line := range []string{"ok plain 1\n", "ok rotated 1\n", "ok rotated 3\n", "ok imported 1\n", "ok tagged.key_1-x 1\n"} {
+		require.Contains(t, out, line)
+	}
+}
+
+func TestTheSecondImplementationOpensTheGoldenKeysOfAPassphrase(t *testing.T) {
+	_, passphrase := goldenSecrets(t)
+	out, err := node(t, "golden-keys.mjs", directories+"v1-passphrase", passphrase)
+	if strings.Contains(out, "no Argon2id") {
+		t.Skip("needs node with Argon2id, 24.7 or later")
+	}
+	require.NoError(t, err, out)
+	require.Contains(t, out, "ok ")
+}
+
+func TestTheSecondImplementationRefusesKeysThatWereChanged(t *testing.T) {
+	raw, passphrase := goldenSecrets(t)
+	_, err := node(t, "golden-keys.mjs", directories+"v1", passphrase)
+	require.Error(t, err, "another secret")
+
+	for name, change := range map[string]struct{ file, old, new string }{
+		"state":      {"keys/disabled.json", `"Disabled"`, `"Enabled"`},
+		"generation": {"keys/plain.json", `"generation":`, `"generation":1`},
+		"seal":       {"keys/plain.json", `,"seal":"`, `,"seal":"A`},
+		"salt":       {"root.json", `"salt":"`, `"salt":"AAAA`},
+		"version":    {"root.json", `"version":1`, `"version":2`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			require.NoError(t, os.CopyFS(dir, os.DirFS(directories+"v1")))
+			path := filepath.Join(dir, change.file)
+			text, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.Contains(t, string(text), change.old)
+			require.NoError(t, os.WriteFile(path, bytes.Replace(text, []byte(change.old), []byte(change.new), 1), 0o600))
+			out, err := node(t, "golden-keys.mjs", dir, raw)
+			require.Error(t, err)
+			require.NotContains(t, out, "ok ")
+		})
+	}
+}
