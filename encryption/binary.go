@@ -49,9 +49,6 @@ func (e *Envelope) appendBound(dst []byte) []byte {
 
 // parseBinary reads the binary form, strictly. The envelope keeps b.
 func parseBinary(b []byte) (*Envelope, error) {
-	if len(b) > maxEnvelope {
-		return nil, envelopeError("has %d bytes, want at most %d", len(b), maxEnvelope)
-	}
 	c := cursor{rest: b}
 	version, mode, flags := c.byte(), Mode(c.byte()), c.byte()
 	keyID, context := c.field(), c.field()

@@ -97,10 +97,7 @@ func (r *plainReader) WriteTo(w io.Writer) (int64, error) {
 		return 0, r.err
 	}
 	n, err := r.chunks.WriteTo(w)
-	if err == nil {
-		err = io.EOF
-	}
-	r.end(err)
+	r.end(endOfWrite(err))
 	if r.err == io.EOF {
 		return n, nil
 	}

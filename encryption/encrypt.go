@@ -86,14 +86,22 @@ func (o *EncryptedObject) WriteTo(w io.Writer) (int64, error) {
 		return 0, o.err
 	}
 	n, err := o.message.WriteTo(w)
-	if err == nil {
-		err = io.EOF
-	}
-	o.end(err)
+	o.end(endOfWrite(err))
 	if o.err == io.EOF {
 		return n, nil
 	}
 	return n, o.err
+}
+
+// endOfWrite returns io.EOF if WriteTo has come to the end, and only then: a writer may fail with any error.
+func endOfWrite(err error) error {
+	switch err {
+	case nil:
+		return io.EOF
+	case io.EOF:
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // end takes the error that the message ended with, and makes the envelope if that is io.EOF.

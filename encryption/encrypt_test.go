@@ -215,13 +215,24 @@ func TestBrokenBodyIsNoObject(t *testing.T) {
 	}
 }
 
-func TestBrokenStoreIsNoObject(t *testing.T) {
+func TestBrokenWriterIsNoEnd(t *testing.T) {
 	svc := encryption.NewService(newRing("default"), encryption.Options{})
-	object, err := svc.EncryptStream(t.Context(), photo, &encryption.Request{Mode: encryption.SSES3}, bytes.NewReader(random(3*chunk)))
-	require.NoError(t, err)
 	full := errors.New("disk full")
-	_, err = object.WriteTo(writerFunc(func([]byte) (int, error) { return 0, full }))
-	requireFailed(t, object, err, full)
+	env, body := put(t, svc, photo, &encryption.Request{Mode: encryption.SSES3}, random(3*chunk))
+	for failure, want := range map[error]error{full: full, io.EOF: io.ErrUnexpectedEOF, nil: io.ErrShortWrite} {
+		broken := writerFunc(func([]byte) (int, error) { return 0, failure })
+		object, err := svc.EncryptStream(t.Context(), photo, &encryption.Request{Mode: encryption.SSES3}, bytes.NewReader(random(3*chunk)))
+		require.NoError(t, err)
+		_, err = object.WriteTo(broken)
+		requireFailed(t, object, err, want)
+
+		r, err := svc.DecryptStream(t.Context(), photo, env, nil, bytes.NewReader(body))
+		require.NoError(t, err)
+		for range 2 {
+			_, err = r.(io.WriterTo).WriteTo(broken)
+			require.ErrorIs(t, err, want)
+		}
+	}
 }
 
 func TestClosedBeforeItsEndIsNoObject(t *testing.T) {

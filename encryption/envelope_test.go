@@ -137,39 +137,47 @@ func TestMalformedEnvelopesAreRefused(t *testing.T) {
 		require.NoError(t, err, name)
 		require.Equal(t, good, binaryForm(t, env), name)
 	}
-	for name, bad := range map[string][]byte{
-		"version 0":                rawEnvelope(0, 1, 0, "k", nil, 1, 5, 1),
-		"version 2":                rawEnvelope(2, 1, 0, "k", nil, 1, 5, 1),
-		"mode 0":                   rawEnvelope(1, 0, 0, "k", nil, 1, 5, 1),
-		"mode 4":                   rawEnvelope(1, 4, 0, "k", nil, 1, 5, 1),
-		"another flag":             rawEnvelope(1, 1, 2, "k", nil, 1, 5, 1),
-		"all flags":                rawEnvelope(1, 1, 0xff, "k", nil, 1, 5, 1),
-		"no key id":                rawEnvelope(1, 1, 0, "", nil, 1, 5, 1),
-		"long key id":              rawEnvelope(1, 1, 0, strings.Repeat("k", 2049), nil, 1, 5, 1),
-		"key id is not UTF-8":      rawEnvelope(1, 1, 0, "\xff", nil, 1, 5, 1),
-		"context with SSE-S3":      rawEnvelope(1, 1, 0, "k", context, 1, 5, 1),
-		"context out of order":     rawEnvelope(1, 2, 0, "k", append(bytes.Clone(context[10:]), context[:10]...), 1, 5, 1),
-		"context cut":              rawEnvelope(1, 2, 0, "k", context[:9], 1, 5, 1),
-		"context is not UTF-8":     rawEnvelope(1, 2, 0, "k", encctx.Append(nil, map[string]string{"a": "\xff"}), 1, 5, 1),
-		"context too long":         rawEnvelope(1, 2, 0, "k", encctx.Append(nil, map[string]string{"a": strings.Repeat("x", 2048-8)}), 1, 5, 1),
-		"context of the server's":  rawEnvelope(1, 2, 0, "k", encctx.Append(nil, map[string]string{"aws:s3:arn": "x"}), 1, 5, 1),
-		"layout 0":                 rawEnvelope(1, 1, 0, "k", nil, 0, 5, 1),
-		"layout 2":                 rawEnvelope(1, 1, 0, "k", nil, 2, 5, 1),
-		"size too large":           rawEnvelope(1, 1, 0, "k", nil, 1, maxSize+1, 1),
-		"negative size":            rawEnvelope(1, 1, 0, "k", nil, 1, 1<<63, 1),
-		"no wrapped key":           rawEnvelope(1, 1, 0, "k", nil, 1, 5, 0),
-		"wrapped key too long":     rawEnvelope(1, 1, 0, "k", nil, 1, 5, 16385),
-		"far too long":             rawEnvelope(1, 1, 0, "k", nil, 1, 5, 65535),
-		"SSE-C with bucket key":    rawEnvelope(1, 3, 1, "", nil, 1, 5, 0),
-		"SSE-C with key id":        rawEnvelope(1, 3, 0, "k", nil, 1, 5, 0),
-		"SSE-C with context":       rawEnvelope(1, 3, 0, "", context, 1, 5, 0),
-		"SSE-C with a wrapped key": rawEnvelope(1, 3, 0, "", nil, 1, 5, 1),
+	for _, tt := range []struct {
+		want string
+		bad  []byte
+	}{
+		{"has format version 0, want 1", rawEnvelope(0, 1, 0, "k", nil, 1, 5, 1)},
+		{"has format version 2, want 1", rawEnvelope(2, 1, 0, "k", nil, 1, 5, 1)},
+		{"has format version 2, want 1", []byte{2}},
+		{"is cut short", []byte{1}},
+		{"is cut short", rawEnvelope(1, 1, 0, "k", nil, 1, 5, 1)[:123]},
+		{"has 2 bytes too many", append(rawEnvelope(1, 1, 0, "k", nil, 1, 5, 1), 0, 0)},
+		{"has mode 0, want 1 to 3", rawEnvelope(1, 0, 0, "k", nil, 1, 5, 1)},
+		{"has mode 4, want 1 to 3", rawEnvelope(1, 4, 0, "k", nil, 1, 5, 1)},
+		{"has flags 0x2, want 0 or 1", rawEnvelope(1, 1, 2, "k", nil, 1, 5, 1)},
+		{"has flags 0xff, want 0 or 1", rawEnvelope(1, 1, 0xff, "k", nil, 1, 5, 1)},
+		{"has a key id of 0 bytes", rawEnvelope(1, 1, 0, "", nil, 1, 5, 1)},
+		{"has a key id of 2049 bytes", rawEnvelope(1, 1, 0, strings.Repeat("k", 2049), nil, 1, 5, 1)},
+		{"has a key id of 1 bytes, want 1 to 2048 of UTF-8", rawEnvelope(1, 1, 0, "\xff", nil, 1, 5, 1)},
+		{"of mode SSE-S3 has an encryption context", rawEnvelope(1, 1, 0, "k", context, 1, 5, 1)},
+		{"has a malformed encryption context", rawEnvelope(1, 2, 0, "k", append(bytes.Clone(context[10:]), context[:10]...), 1, 5, 1)},
+		{"has a malformed encryption context", rawEnvelope(1, 2, 0, "k", context[:9], 1, 5, 1)},
+		{"has a malformed encryption context", rawEnvelope(1, 2, 0, "k", encctx.Append(nil, map[string]string{"a": "\xff"}), 1, 5, 1)},
+		{"has a malformed encryption context", rawEnvelope(1, 2, 0, "k", encctx.Append(nil, map[string]string{"aws:s3:arn": "x"}), 1, 5, 1)},
+		{"has an encryption context of 2049 bytes", rawEnvelope(1, 2, 0, "k", encctx.Append(nil, map[string]string{"a": strings.Repeat("x", 2048-8)}), 1, 5, 1)},
+		{"has layout 0, want 1", rawEnvelope(1, 1, 0, "k", nil, 0, 5, 1)},
+		{"has layout 2, want 1", rawEnvelope(1, 1, 0, "k", nil, 2, 5, 1)},
+		{"has an object size of", rawEnvelope(1, 1, 0, "k", nil, 1, maxSize+1, 1)},
+		{"has an object size of", rawEnvelope(1, 1, 0, "k", nil, 1, 1<<63, 1)},
+		{"has a wrapped data key of 0 bytes", rawEnvelope(1, 1, 0, "k", nil, 1, 5, 0)},
+		{"has a wrapped data key of 16385 bytes", rawEnvelope(1, 1, 0, "k", nil, 1, 5, 16385)},
+		{"has 65658 bytes, want at most 24576", rawEnvelope(1, 1, 0, "k", nil, 1, 5, 65535)},
+		{"of mode SSE-C has", rawEnvelope(1, 3, 1, "", nil, 1, 5, 0)},
+		{"of mode SSE-C has", rawEnvelope(1, 3, 0, "k", nil, 1, 5, 0)},
+		{"of mode SSE-C has", rawEnvelope(1, 3, 0, "", context, 1, 5, 0)},
+		{"of mode SSE-C has", rawEnvelope(1, 3, 0, "", nil, 1, 5, 1)},
 	} {
 		before := *envelopeOf(t)
 		env := before
-		err := env.UnmarshalText([]byte(base64.RawURLEncoding.EncodeToString(bad)))
-		require.ErrorIs(t, err, kms.ErrDecrypt, name)
-		require.NotErrorIs(t, err, kms.ErrInvalidRequest, name)
+		err := env.UnmarshalText([]byte(base64.RawURLEncoding.EncodeToString(tt.bad)))
+		require.ErrorIs(t, err, kms.ErrDecrypt, tt.want)
+		require.NotErrorIs(t, err, kms.ErrInvalidRequest, tt.want)
+		require.ErrorContains(t, err, "decryption failed: envelope "+tt.want)
 		require.Equal(t, before, env, "left alone")
 	}
 }
@@ -254,7 +262,7 @@ func TestHostileEnvelopesCostLittleMemory(t *testing.T) {
 		[]byte(base64.RawURLEncoding.EncodeToString(append([]byte{1, 2, 0, 0, 1, 'k'}, lengths...))),
 		[]byte(base64.RawURLEncoding.EncodeToString(append([]byte{1, 2, 0, 0, 1, 'k', 8, 0}, bytes.Repeat([]byte{0}, 12<<10)...))),
 		[]byte(base64.RawURLEncoding.EncodeToString(rawEnvelope(1, 2, 0, "k", nil, 1, 5, 12<<10))),
-		bytes.Repeat([]byte{'A'}, 1<<20),
+		bytes.Repeat([]byte{'A'}, 4<<20),
 	}
 	for i, text := range hostile {
 		var before, after runtime.MemStats

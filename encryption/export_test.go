@@ -32,3 +32,9 @@ func (p Parts) SealContext(id ObjectID) []byte {
 func (p Parts) EffectiveContext(id ObjectID) kms.EncryptionContext {
 	return p.Envelope().effectiveContext(id)
 }
+
+// Keys returns the secrets that are held until the envelope is made.
+func (o *EncryptedObject) Keys() []*kms.Secret { return []*kms.Secret{o.objectKey, o.sealer.inputKey} }
+
+// Key returns the secret that is held until the header was seen.
+func (o *Object) Key() *kms.Secret { return o.key }

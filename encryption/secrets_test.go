@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -139,5 +140,58 @@ func TestErrorsShowNoSecretAndNoContext(t *testing.T) {
 	for _, err := range errs {
 		requireHidden(t, secrets, shown(t, err)...)
 		require.NotContains(t, err.Error(), "encryption:", "said by who calls")
+	}
+}
+
+func TestKeysAreDestroyedAsSoonAsTheyAreNotNeeded(t *testing.T) {
+	svc := encryption.NewService(newRing("default", "other"), encryption.Options{})
+	requireKeys := func(object *encryption.EncryptedObject, size int) {
+		t.Helper()
+		for _, key := range object.Keys() {
+			require.Equal(t, size, key.Len())
+		}
+	}
+	for _, p := range protections() {
+		start := func(declared int64, body io.Reader) *encryption.EncryptedObject {
+			t.Helper()
+			req := p.write()
+			req.PlainSize = declared
+			object, err := svc.EncryptStream(t.Context(), photo, req, body)
+			require.NoError(t, err)
+			return object
+		}
+		requireKeys(start(3, strings.NewReader("abc")), 0)
+
+		object := start(0, strings.NewReader("abc"))
+		requireKeys(object, 32)
+		stored, err := io.ReadAll(object)
+		require.NoError(t, err)
+		requireKeys(object, 0)
+
+		closed := start(0, strings.NewReader("abc"))
+		require.NoError(t, closed.Close())
+		requireKeys(closed, 0)
+
+		failed := start(0, iotest.ErrReader(io.ErrClosedPipe))
+		_, err = io.ReadAll(failed)
+		require.ErrorIs(t, err, io.ErrClosedPipe)
+		requireKeys(failed, 0)
+
+		env, err := object.Envelope()
+		require.NoError(t, err)
+		open := func() *encryption.Object {
+			t.Helper()
+			opened, err := svc.OpenObject(t.Context(), photo, env, p.read(), int64(len(stored)))
+			require.NoError(t, err)
+			require.Equal(t, 32, opened.Key().Len())
+			return opened
+		}
+		opened := open()
+		_, err = opened.NewReaderAt(bytes.NewReader(stored))
+		require.NoError(t, err)
+		require.Zero(t, opened.Key().Len())
+		opened = open()
+		require.NoError(t, opened.Close())
+		require.Zero(t, opened.Key().Len())
 	}
 }
