@@ -8,114 +8,171 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	"github.com/objectkms/kms/internal/secret"
 )
 
-// limitVariable makes a child process of this test lower its limit on locked memory, in KiB.
-const limitVariable = "SECRET_TEST_MEMLOCK"
+// childVariable makes a child process of the test binary run one of the children.
+const childVariable = "SECRET_TEST_CHILD"
 
 func TestMain(m *testing.M) {
-	if limit := os.Getenv(limitVariable); limit != "" {
-		if err := lockUntilRefused(limit); err != nil {
-			fmt.Println("child:", err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+	children := map[string]func() error{
+		"count":   countArenas,
+		"untried": allocateUntried,
 	}
-	os.Exit(m.Run())
+	child, ok := children[os.Getenv(childVariable)]
+	if !ok {
+		goleak.VerifyTestMain(m)
+		return
+	}
+	if err := child(); err != nil {
+		fmt.Println("child:", err)
+		os.Exit(1)
+	}
 }
 
-// lockUntilRefused opens arenas until memory cannot be locked, and looks whether all of them still work.
-func lockUntilRefused(limit string) error {
-	kib, err := strconv.Atoi(limit)
+// runChild returns what a child printed.
+func runChild(t *testing.T, name string, environment ...string) string {
+	t.Helper()
+	child := exec.CommandContext(t.Context(), os.Args[0])
+	child.Env = append(append(os.Environ(), childVariable+"="+name), environment...)
+	out, err := child.CombinedOutput()
+	require.NoError(t, err, string(out))
+	return string(out)
+}
+
+// limitVariable is the limit on locked memory that a child sets for itself, in bytes.
+const limitVariable = "SECRET_TEST_LIMIT"
+
+// lowerLimit makes the process one of an ordinary user with a limit on locked memory. Root may lock without one.
+func lowerLimit() error {
+	limit, err := strconv.ParseUint(os.Getenv(limitVariable), 10, 64)
 	if err != nil {
 		return err
 	}
-	rlimit := unix.Rlimit{Cur: uint64(kib) << 10, Max: uint64(kib) << 10}
-	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &rlimit); err != nil {
+	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: limit, Max: limit}); err != nil {
 		return err
 	}
-	var arenas []*secret.Arena
-	var slots []secret.Slot
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return errors.Join(syscall.Setgroups(nil), syscall.Setgid(65534), syscall.Setuid(65534))
+}
+
+const slots = 512
+
+// fill makes arenas until one is refused, and puts a key into each.
+func fill() (arenas []*secret.Arena, held []secret.Slot, err error) {
 	for {
-		a, err := secret.NewArena(512, secret.Locked)
-		if errors.Is(err, secret.ErrLock) {
-			fmt.Println(len(arenas), err)
-			break
-		}
+		a, err := secret.NewArena(slots, secret.Locked)
 		if err != nil {
-			return err
+			return arenas, held, err
 		}
 		s, err := a.Put(key(byte(len(arenas) + 1)))
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
-		arenas, slots = append(arenas, a), append(slots, s)
+		arenas, held = append(arenas, a), append(held, s)
+	}
+}
+
+// countArenas makes arenas until one is refused and prints their number and the refusal. It fails unless all of
+// them still work, a fallback does, and what they give back can be locked again.
+func countArenas() error {
+	if err := lowerLimit(); err != nil {
+		return err
+	}
+	arenas, held, refusal := fill()
+	if !errors.Is(refusal, secret.ErrLock) {
+		return fmt.Errorf("refusal: %w", refusal)
+	}
+	fmt.Println(len(arenas), refusal)
+	plain, err := secret.NewArena(slots, secret.Fallback)
+	if err != nil || plain.Locked() {
+		return fmt.Errorf("fallback: %w, or locked", err)
 	}
 	for i, a := range arenas {
 		same := false
-		if err := a.Use(slots[i], func(got []byte) { same = string(got) == string(key(byte(i+1))) }); err != nil || !same {
-			return fmt.Errorf("arena %d: %v, key is the same: %v", i, err, same)
+		if err := a.Use(held[i], func(got []byte) { same = string(got) == string(key(byte(i+1))) }); err != nil || !same {
+			return fmt.Errorf("arena %d: %w, or another key", i, err)
 		}
-	}
-	plain, err := secret.NewArena(512, secret.Fallback)
-	if err != nil || plain.Locked() {
-		return fmt.Errorf("fallback: %v, locked: %v", err, plain.Locked())
 	}
 	for _, a := range arenas {
 		a.Close()
+	}
+	if again, _, _ := fill(); len(again) != len(arenas) {
+		return fmt.Errorf("%d arenas at first, %d after Close", len(arenas), len(again))
 	}
 	return nil
 }
 
 func TestAnOrdinaryUserAtATightLimit(t *testing.T) {
-	tests := []struct{ kib, arenas int }{{0, 0}, {8, 0}, {64, 4}, {8192, 512}}
-	for _, tt := range tests {
-		t.Run(fmt.Sprint(tt.kib, " KiB"), func(t *testing.T) {
-			child := exec.CommandContext(t.Context(), os.Args[0])
-			child.Env = append(os.Environ(), limitVariable+"="+strconv.Itoa(tt.kib))
-			if os.Geteuid() == 0 {
-				// Root may lock without limit, so the child is nobody, from a copy that nobody may run.
-				child.Path = copyForNobody(t)
-				child.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-			}
-			out, err := child.CombinedOutput()
-			require.NoError(t, err, string(out))
-			require.Contains(t, string(out), "memory cannot be locked: 16384 bytes are needed, the process may lock "+strconv.Itoa(tt.kib<<10))
-			count, err := strconv.Atoi(strings.Fields(string(out))[0])
-			require.NoError(t, err)
-			require.LessOrEqual(t, count, tt.arenas)
-			require.GreaterOrEqual(t, count, tt.arenas/2, "the limit must be of use")
+	page := os.Getpagesize()
+	size := (slots*secret.KeySize + page - 1) / page * page
+	for _, kib := range []int{0, 8, 64, 8192} {
+		t.Run(fmt.Sprint(kib, " KiB"), func(t *testing.T) {
+			limit := kib << 10
+			skipAbove(t, limit)
+			out := runChild(t, "count", limitVariable+"="+strconv.Itoa(limit))
+			require.Contains(t, out, fmt.Sprintf("%d memory cannot be locked: %d bytes are needed, the process may lock %d in all", limit/size, size, limit))
 		})
 	}
 }
 
-func copyForNobody(t *testing.T) string {
+// skipAbove skips a test whose limit on locked memory may not be set.
+func skipAbove(t *testing.T, limit int) {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "secret")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	require.NoError(t, os.Chmod(dir, 0o755))
-	binary, err := os.ReadFile(os.Args[0])
-	require.NoError(t, err)
-	path := dir + "/secret.test"
-	require.NoError(t, os.WriteFile(path, binary, 0o755))
-	return path
+	var own unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_MEMLOCK, &own))
+	if os.Geteuid() != 0 && own.Max < uint64(limit) {
+		t.Skipf("not root, and at most %d bytes may be locked, want %d", own.Max, limit)
+	}
+}
+
+// allocateUntried does what the trial prevents: memguard purges all that it holds, and panics.
+func allocateUntried() error {
+	if err := lowerLimit(); err != nil {
+		return err
+	}
+	arenas, held, _ := fill()
+	if err := secret.AllocateUntried(slots * secret.KeySize); !errors.Is(err, secret.ErrLock) {
+		return fmt.Errorf("allocated: %w", err)
+	}
+	for i, a := range arenas {
+		if err := a.Use(held[i], func([]byte) {}); !errors.Is(err, secret.ErrClosed) {
+			return fmt.Errorf("used after the purge: %w", err)
+		}
+		if _, err := a.Put(key(1)); !errors.Is(err, secret.ErrClosed) {
+			return fmt.Errorf("put after the purge: %w", err)
+		}
+		a.Free(held[i])
+		a.Close()
+	}
+	if again, _, _ := fill(); len(again) != len(arenas) {
+		return fmt.Errorf("%d arenas at first, %d after the purge", len(arenas), len(again))
+	}
+	fmt.Println(len(arenas))
+	return nil
+}
+
+func TestAPurgeIsAnError(t *testing.T) {
+	const limit = 64 << 10
+	skipAbove(t, limit)
+	require.NotEqual(t, "0\n", runChild(t, "untried", limitVariable+"="+strconv.Itoa(limit)))
 }
 
 func TestAFallbackWhereMemoryCanBeLockedIsLocked(t *testing.T) {
 	require.True(t, newArena(t, 1, secret.Fallback).Locked())
 }
 
-func TestNoCoreDumps(t *testing.T) {
+func TestImportingEndsCoreDumpsForGood(t *testing.T) {
 	var limit unix.Rlimit
 	require.NoError(t, unix.Getrlimit(unix.RLIMIT_CORE, &limit))
-	require.Zero(t, limit.Cur, "the package documentation says so")
+	require.Equal(t, unix.Rlimit{}, limit)
 }

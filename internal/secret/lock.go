@@ -20,24 +20,24 @@ type lockedMemory struct{ buffer *memguard.LockedBuffer }
 //
 // Where memguard cannot lock memory it wipes all its buffers in the process, those of others too,
 // and panics. So the same system calls are tried first, with errors for answers.
-func lockMemory(size int) (m memory, err error) {
+func lockMemory(size int) (memory, error) {
 	locking.Lock()
 	defer locking.Unlock()
 	if err := tryLock(size); err != nil {
 		return nil, fmt.Errorf("%w: %d bytes are needed%s: %w", ErrLock, pages(size), describeLimit(), err)
 	}
-	// Somebody else in the process may have locked memory since.
+	return allocate(size)
+}
+
+// allocate asks memguard for memory. Somebody else in the process may have locked some since the trial: then memguard
+// panics after all.
+func allocate(size int) (m memory, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			m, err = nil, fmt.Errorf("%w: %v", ErrLock, r)
 		}
 	}()
-	buffer := memguard.NewBuffer(size)
-	if !buffer.IsAlive() {
-		return nil, ErrLock
-	}
-	clear(buffer.Bytes())
-	return &lockedMemory{buffer}, nil
+	return &lockedMemory{memguard.NewBuffer(size)}, nil
 }
 
 // tryLock does for a moment all that memguard does to make a buffer.

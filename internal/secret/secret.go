@@ -4,13 +4,19 @@
 // dump. They lie between guard pages and are wiped when the arena is closed. A process may lock only so many bytes
 // (RLIMIT_MEMLOCK, often 64 KiB in containers), so a backend keeps all its keys in one arena.
 //
-// Importing this package sets the limit for core dumps of the host process to zero, once, as
-// memguard does in its initialization.
+// Where no memory can be locked, the policy Fallback takes ordinary memory instead, without an error: [Arena.Locked]
+// tells. Keys in ordinary memory are wiped just the same, but until then they may be written to swap space or to a
+// core dump, and no guard page stands before them.
+//
+// The memory comes from memguard. Importing this package therefore sets the limit for core dumps of the host process
+// (RLIMIT_CORE) to zero, for good, also where nothing but Plain is used. No goroutine is started. A host that uses
+// memguard itself must not purge it while keys are in use; afterwards every key is answered with ErrClosed.
 package secret
 
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 )
 
@@ -23,7 +29,7 @@ type Policy uint8
 const (
 	Locked   Policy = iota // locked memory, or none
 	Fallback               // locked memory, or ordinary memory where none can be locked
-	Plain                  // ordinary memory
+	Plain                  // ordinary memory; memguard allocates nothing
 )
 
 // The errors of an arena. ErrLock comes with what was wanted and what the process may lock.
@@ -140,7 +146,7 @@ func (a *Arena) Free(s Slot) {
 	if a.closed || mem == nil || !a.holds(s) {
 		return
 	}
-	clear(slotOf(mem, s.index))
+	Wipe(slotOf(mem, s.index))
 	a.ages[s.index]++
 	a.free = append(a.free, s.index)
 }
@@ -163,6 +169,13 @@ func slotOf(mem []byte, i uint32) []byte {
 	return mem[int(i)*KeySize:][:KeySize:KeySize]
 }
 
+// Wipe overwrites b with zeros. It keeps b alive until that is done, so that no compiler may leave it out; copies
+// that were made of b are not its business.
+func Wipe(b []byte) {
+	clear(b)
+	runtime.KeepAlive(b)
+}
+
 // plainMemory is ordinary memory.
 type plainMemory struct{ b []byte }
 
@@ -170,6 +183,6 @@ func (m *plainMemory) bytes() []byte { return m.b }
 func (m *plainMemory) locked() bool  { return false }
 
 func (m *plainMemory) destroy() {
-	clear(m.b)
+	Wipe(m.b)
 	m.b = nil
 }

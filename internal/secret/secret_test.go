@@ -108,6 +108,54 @@ func TestArenasHaveSlots(t *testing.T) {
 	}
 }
 
+func TestWipe(t *testing.T) {
+	b := key(7)
+	secret.Wipe(b[1:31])
+	require.Equal(t, append(append([]byte{7}, make([]byte, 30)...), 7), b)
+	secret.Wipe(nil)
+}
+
+func TestAPanicOfAUserLeavesTheArenaUsable(t *testing.T) {
+	a := newArena(t, 1, secret.Plain)
+	s, err := a.Put(key(7))
+	require.NoError(t, err)
+	require.PanicsWithValue(t, "bug", func() { a.Use(s, func([]byte) { panic("bug") }) })
+	a.Free(s)
+	require.ErrorIs(t, a.Use(s, func([]byte) {}), secret.ErrStale)
+}
+
+func TestAKeyIsNotLongerThanItsSlot(t *testing.T) {
+	a := newArena(t, 2, secret.Plain)
+	s, err := a.Put(key(7))
+	require.NoError(t, err)
+	require.NoError(t, a.Use(s, func(key []byte) {
+		require.Len(t, key, secret.KeySize)
+		require.Equal(t, secret.KeySize, cap(key), "an append must not reach the next key")
+	}))
+}
+
+func TestCloseWaitsForThoseWhoUseAKey(t *testing.T) {
+	policies(t, func(t *testing.T, p secret.Policy) {
+		a := newArena(t, 1, p)
+		s, err := a.Put(key(7))
+		require.NoError(t, err)
+		using := make(chan bool)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			<-using
+			a.Close()
+		})
+		require.NoError(t, a.Use(s, func(got []byte) {
+			using <- true
+			for range 1000 {
+				require.Equal(t, key(7), got)
+			}
+		}))
+		wg.Wait()
+		require.ErrorIs(t, a.Use(s, func([]byte) {}), secret.ErrClosed)
+	})
+}
+
 func TestFreeWipes(t *testing.T) {
 	policies(t, func(t *testing.T, p secret.Policy) {
 		a := newArena(t, 2, p)
