@@ -7,7 +7,7 @@ import (
 	"io/fs"
 )
 
-// Without file locks and owners in the manner of Unix, Open and New refuse to work.
+// Without file locks and owners in the manner of Unix, Open refuses to work.
 const (
 	supported = false
 	openFlags = 0
