@@ -154,6 +154,37 @@ func TestTheKeyUsedLongestAgoLeavesTheArena(t *testing.T) {
 	require.ErrorIs(t, decrypt(t, ring, blobs["b"], nil), secret.ErrStale)
 }
 
+func TestAKeyOpenedTwiceAtOnceTakesOneSlot(t *testing.T) {
+	const slots = 3
+	ring := openSlots(t, newStore(), slots)
+	createKey(t, ring, "a")
+	createKey(t, ring, "b")
+	encrypt(t, ring, "a", nil)
+	for range slots {
+		keyring.RememberAgain(ring)
+	}
+	require.Equal(t, 1, keyring.OpenKeys(ring))
+	encrypt(t, ring, "b", nil)
+	require.Equal(t, 2, keyring.OpenKeys(ring))
+}
+
+func TestTheRecordUsedLongestAgoLeavesTheCache(t *testing.T) {
+	store := newStore()
+	ring := openSlots(t, store, 2)
+	for _, id := range []string{"a", "b", "c"} {
+		createKey(t, ring, id)
+	}
+	for _, id := range []string{"a", "b", "a", "c"} {
+		describeKey(t, ring, id)
+	}
+	gets := store.gets
+	describeKey(t, ring, "a")
+	describeKey(t, ring, "c")
+	require.Equal(t, gets, store.gets)
+	describeKey(t, ring, "b")
+	require.Equal(t, gets+1, store.gets)
+}
+
 func TestADeletedKeyIsWiped(t *testing.T) {
 	ring := openRing(t, newStore())
 	createKey(t, ring, "k")

@@ -134,5 +134,6 @@ func parseOwnBlob(ciphertext []byte) (Blob, error) {
 }
 
 func dataKeyContext(header []byte, ec kms.EncryptionContext) []byte {
-	return encctx.Bind(nil, "data-key", header, encctx.Append(nil, ec))
+	form := encctx.Append(make([]byte, 0, encctx.Size(ec)), ec)
+	return encctx.Bind(make([]byte, 0, 64+len(header)+len(form)), "data-key", header, form)
 }

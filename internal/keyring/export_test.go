@@ -12,6 +12,19 @@ func FreeOpenKeys(r *Ring) {
 	}
 }
 
+// RememberAgain opens every open version once more, as calls do that miss it at the same time.
+func RememberAgain(r *Ring) {
+	for name := range r.keys.slots.entries {
+		slot, _ := r.keys.slots.get(name)
+		var key []byte
+		r.keys.arena.Use(slot, func(k []byte) { key = append(key, k...) })
+		r.keys.remember(name, key)
+	}
+}
+
+// ArenaErr returns the error of using the root key.
+func ArenaErr(r *Ring) error { return r.keys.arena.Use(r.keys.root, func([]byte) {}) }
+
 // OpenKeys returns how many versions are open.
 func OpenKeys(r *Ring) int { return len(r.keys.slots.entries) }
 

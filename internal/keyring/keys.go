@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/objectkms/kms"
@@ -59,7 +58,6 @@ func (r *Ring) create(ctx context.Context, rec record, material []byte) (kms.Key
 		return kms.Key{}, err
 	}
 	rec.Format, rec.Root, rec.State = recordFormat, r.rootVersion, kms.KeyEnabled
-	rec.Tags = maps.Clone(rec.Tags)
 	rec.Created, rec.Versions = first.Created, []version{first}
 	if err := r.insert(ctx, &rec); err != nil {
 		return kms.Key{}, err

@@ -143,7 +143,7 @@ func (r *Ring) decodeOld(id string, old []byte, least, generation uint64) (*reco
 	if err := checkGeneration(rec, least); err != nil {
 		return nil, err
 	}
-	return rec, checkNewGeneration(generation, max(rec.Generation, least))
+	return rec, checkNewGeneration(generation, rec.Generation)
 }
 
 // insert stores the first record of a key.

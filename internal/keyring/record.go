@@ -76,10 +76,11 @@ func (rec *record) newest() *version { return &rec.Versions[len(rec.Versions)-1]
 
 // version returns the version of that number, or nil.
 func (rec *record) version(number uint32) *version {
-	if number == 0 || uint64(number) > uint64(len(rec.Versions)) {
-		return nil
+	// Version 0 wraps around, and is out of range too.
+	if i := number - 1; uint64(i) < uint64(len(rec.Versions)) {
+		return &rec.Versions[i]
 	}
-	return &rec.Versions[number-1]
+	return nil
 }
 
 // expired reports whether the key's deletion date is not after now.
@@ -153,7 +154,7 @@ func cutRecord(raw []byte) (text, seal []byte, err error) {
 	if !ok || !ok2 {
 		return nil, nil, errors.New("has no seal in its place")
 	}
-	seal, err = base64.StdEncoding.Strict().AppendDecode(nil, code)
+	seal, err = base64.StdEncoding.AppendDecode(nil, code)
 	if err != nil || base64.StdEncoding.EncodeToString(seal) != string(code) {
 		return nil, nil, errors.New("has a seal that is not base64")
 	}

@@ -215,7 +215,17 @@ func TestSealsHaveOneSpelling(t *testing.T) {
 		store.put("k", []byte(good[:at]+code+"\"}\n"))
 		require.ErrorIs(t, describeErr(t, ring, "k"), kms.ErrKeyMaterial)
 	}
-	store.put("k", bytes.Repeat([]byte("x"), keyring.MaxRecordSize+1))
+}
+
+func TestARecordAboveTheLargestSizeIsRefused(t *testing.T) {
+	store := newStore()
+	ring := openRing(t, store)
+	createKey(t, ring, "k")
+	text := recordText(t, store.raw("k"))
+	fill := keyring.MaxRecordSize - len(sealRecord(t, text))
+	store.put("k", sealRecord(t, strings.Repeat(" ", fill)+text))
+	require.NoError(t, describeErr(t, ring, "k"))
+	store.put("k", sealRecord(t, strings.Repeat(" ", fill+1)+text))
 	require.ErrorIs(t, describeErr(t, ring, "k"), kms.ErrKeyMaterial)
 }
 

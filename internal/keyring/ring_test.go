@@ -104,6 +104,7 @@ func TestCloseWaitsForCallsInFlight(t *testing.T) {
 		require.NoError(t, described)
 		require.ErrorIs(t, ring.Close(), kms.ErrClosed)
 		require.Equal(t, 1, store.closed)
+		require.ErrorIs(t, keyring.ArenaErr(ring), secret.ErrClosed)
 	})
 }
 
@@ -166,6 +167,48 @@ func TestTimesAreWholeSecondsOfUTC(t *testing.T) {
 		require.Equal(t, kms.KeyEnabled, last.Key.State)
 		require.Equal(t, time.Date(2000, 1, 1, 1, 0, 1, 0, time.UTC), last.Key.DeletionDate)
 	})
+}
+
+func TestARewrapToAKeyThatCannotWrapFailsAtOnce(t *testing.T) {
+	ring := openRing(t, newStore())
+	createKey(t, ring, "k")
+	createKey(t, ring, "disabled")
+	items := []kms.RewrapItem{{Ciphertext: encrypt(t, ring, "k", nil)}}
+	_, err := ring.DisableKey(t.Context(), &kms.DisableKeyRequest{KeyID: "disabled"})
+	require.NoError(t, err)
+	_, err = ring.RewrapDataKeys(t.Context(), &kms.RewrapDataKeysRequest{KeyID: "none", Items: items})
+	require.ErrorIs(t, err, kms.ErrKeyNotFound)
+	_, err = ring.RewrapDataKeys(t.Context(), &kms.RewrapDataKeysRequest{KeyID: "disabled", Items: items})
+	require.ErrorIs(t, err, kms.ErrKeyDisabled)
+}
+
+func TestACallWhoseContextIsDoneAsksTheStoreNothing(t *testing.T) {
+	store, ring, blob := faultyRing(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	store.calls = 0
+	for name, call := range ringCalls() {
+		require.Equal(t, context.Canceled, call(ctx, ring, blob), name)
+	}
+	require.Zero(t, store.calls)
+}
+
+func TestAnIDOutsideTheGrammarNeverReachesTheStore(t *testing.T) {
+	store := newStore()
+	ring := openRing(t, store)
+	ctx := t.Context()
+	for _, id := range []string{"..", "../k", "a/b", ".k", "-k", "\u00e9", strings.Repeat("k", 129)} {
+		for name, call := range map[string]func() error{
+			"create":   func() error { _, err := ring.CreateKey(ctx, &kms.CreateKeyRequest{KeyID: id}); return err },
+			"describe": func() error { return describeErr(t, ring, id) },
+			"generate": func() error { _, err := ring.GenerateDataKey(ctx, &kms.GenerateDataKeyRequest{KeyID: id}); return err },
+			"rotate":   func() error { _, err := ring.RotateKey(ctx, &kms.RotateKeyRequest{KeyID: id}); return err },
+			"delete":   func() error { _, err := ring.DeleteKey(ctx, &kms.DeleteKeyRequest{KeyID: id}); return err },
+		} {
+			require.ErrorIs(t, call(), kms.ErrInvalidRequest, name)
+		}
+	}
+	require.Zero(t, store.calls)
 }
 
 func TestARewrapStopsWhenItsContextIsDone(t *testing.T) {

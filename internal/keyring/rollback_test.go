@@ -1,6 +1,7 @@
 package keyring_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -53,6 +54,56 @@ func TestARecordPutBackBehindTheCacheIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	store.put("k", old)
 	require.ErrorIs(t, describeErr(t, ring, "k"), kms.ErrKeyMaterial)
+}
+
+// What a process has read or made counts as seen, whoever changed it.
+func TestAnOlderRecordOfAnotherProcessIsRefused(t *testing.T) {
+	store := newStore()
+	other := openRing(t, store)
+	createKey(t, other, "k")
+	old := store.raw("k")
+	rotateKey(t, other, "k")
+
+	reader := openRing(t, store)
+	require.NoError(t, describeErr(t, reader, "k"))
+	newer := store.raw("k")
+	store.put("k", old)
+	require.ErrorIs(t, describeErr(t, reader, "k"), kms.ErrKeyMaterial)
+
+	store.put("k", newer)
+	deleteNow(t, other, "k")
+	maker := openRing(t, store)
+	createKey(t, maker, "k")
+	store.put("k", newer)
+	require.ErrorIs(t, describeErr(t, maker, "k"), kms.ErrKeyMaterial)
+}
+
+// A reader that got the older record just before a change must not take the change for unseen.
+func TestALateReaderDoesNotForgetTheNewerRecord(t *testing.T) {
+	store := newStore()
+	late := &lateStore{memStore: store}
+	ring := openRing(t, late)
+	createKey(t, ring, "k")
+	old := store.raw("k")
+	late.between = func() { rotateKey(t, ring, "k") }
+	require.NoError(t, describeErr(t, ring, "k"), "the older record is a right answer for who asked before the change")
+	store.put("k", old)
+	require.ErrorIs(t, describeErr(t, ring, "k"), kms.ErrKeyMaterial)
+}
+
+// A lateStore runs something once a record has been read and before it is answered.
+type lateStore struct {
+	*memStore
+	between func()
+}
+
+func (s *lateStore) Get(ctx context.Context, id string) ([]byte, error) {
+	raw, err := s.memStore.Get(ctx, id)
+	if between := s.between; between != nil {
+		s.between = nil
+		between()
+	}
+	return raw, err
 }
 
 func TestADeletedRecordPutBackIsRefused(t *testing.T) {

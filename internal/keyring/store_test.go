@@ -22,6 +22,7 @@ type memStore struct {
 	generation uint64
 	stamp      uint64
 	unstable   bool
+	calls      int
 	gets       int
 	writes     int
 	closed     int
@@ -34,6 +35,7 @@ type memStore struct {
 func newStore() *memStore { return &memStore{records: make(map[string][]byte)} }
 
 func (s *memStore) failure(ctx context.Context, op string) error {
+	s.calls++
 	if err := ctx.Err(); err != nil {
 		return err
 	}
