@@ -154,6 +154,14 @@ func TestOpenedBackendsShareKeysAndCloseAlone(t *testing.T) {
 	require.ErrorIs(t, describe(t, again, "k"), kms.ErrUnavailable)
 }
 
+func TestOpenObeysTheContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	b, err := mock.New().Open(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Nil(t, b)
+}
+
 func TestConcurrentUseOfTheScript(t *testing.T) {
 	b := mock.New()
 	create(t, b, "k")
