@@ -98,21 +98,28 @@ func (s *suite) damagedRecord(t *testing.T) {
 
 func (s *suite) damagedRecordInPages(t *testing.T) {
 	b := s.open(t)
-	var ids, damaged []string
-	for i := range 9 {
-		id := fmt.Sprintf("k%d", i)
+	ids := make(map[kms.KeyState][]string)
+	var damaged []string
+	for i := range 12 {
+		id := fmt.Sprintf("k%02d", i)
 		create(t, b, id)
-		if i == 0 || i == 3 || i == 4 || i == 8 {
+		if i%6 == 0 || i%4 == 3 {
 			damaged = append(damaged, id)
 			s.h.Damage(t, b, id)
-		} else {
-			ids = append(ids, id)
+			continue
 		}
+		state := kms.KeyEnabled
+		if i%3 == 1 {
+			state = kms.KeyDisabled
+			disable(t, b, id)
+		}
+		ids[state] = append(ids[state], id)
+		ids[""] = append(ids[""], id)
 	}
-	for _, state := range []kms.KeyState{"", kms.KeyEnabled} {
+	for state, sound := range ids {
 		for _, limit := range []int{0, 1, 2, 3, 5, 9, 10} {
 			got := listPages(t, b, &kms.ListKeysRequest{Limit: limit, State: state}, nil)
-			wantIDs(t, fmt.Sprintf("pages of %d hold every sound key once beside damaged records", limit), got.ids(), ids)
+			wantIDs(t, fmt.Sprintf("pages of %d hold every sound key once beside damaged records", limit), got.ids(), sound)
 			wantIDs(t, fmt.Sprintf("pages of %d name every damaged record once", limit), got.damaged, damaged)
 		}
 	}

@@ -34,6 +34,8 @@ func (s *suite) rewrap(t *testing.T) {
 	results := rewrapAll(t, rewrapper, "", kms.RewrapItem{Ciphertext: blob, From: from, To: from})
 	wantTrue(t, "an item that is wrapped as wanted already is Current, and its ciphertext is answered unchanged", results[0].Current && bytes.Equal(results[0].Ciphertext, blob))
 	wantSource(t, results[0], id, version)
+	clear(results[0].Ciphertext)
+	wantOpens(t, "the ciphertext of a Current item is a copy: changing it leaves the request's as it was", b, blob, from, "text")
 
 	results = rewrapAll(t, rewrapper, "",
 		kms.RewrapItem{Ciphertext: blob, From: from, To: to},
