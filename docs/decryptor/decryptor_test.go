@@ -39,8 +39,8 @@ func readManifest(t *testing.T) (m manifest) {
 	return m
 }
 
-// node runs a script of this directory, or skips the test where there is no Node.js of version 18 or later.
-func node(t *testing.T, args ...string) (string, error) {
+// needsNode returns what runs a script of this directory, or skips the test where there is no Node.js of version 18 or later.
+func needsNode(t *testing.T) func(args ...string) (string, error) {
 	t.Helper()
 	version, err := exec.CommandContext(t.Context(), "node", "--version").Output()
 	if err != nil {
@@ -50,12 +50,14 @@ func node(t *testing.T, args ...string) (string, error) {
 	if n, err := strconv.Atoi(major); err != nil || n < 18 {
 		t.Skipf("needs node 18 or later, have %s", bytes.TrimSpace(version))
 	}
-	out, err := exec.CommandContext(t.Context(), "node", args...).CombinedOutput()
-	return string(out), err
+	return func(args ...string) (string, error) {
+		out, err := exec.CommandContext(t.Context(), "node", args...).CombinedOutput()
+		return string(out), err
+	}
 }
 
 func TestTheSecondImplementationOpensTheGoldenObjects(t *testing.T) {
-	out, err := node(t, "golden.mjs", objects)
+	out, err := needsNode(t)("golden.mjs", objects)
 	require.NoError(t, err, out)
 	for _, object := range readManifest(t).Objects {
 		require.Contains(t, out, "ok "+object.Name+"\n")
@@ -63,20 +65,20 @@ func TestTheSecondImplementationOpensTheGoldenObjects(t *testing.T) {
 }
 
 func TestTheSecondImplementationNoticesAChange(t *testing.T) {
-	for _, object := range readManifest(t).Objects[:3] {
-		for name, change := range map[string]func(t *testing.T, dir string, object goldenObject){
-			"body":    changeBody,
-			"SHA-256": changeSum,
-		} {
-			t.Run(object.Name+" "+name, func(t *testing.T) {
-				dir := t.TempDir()
-				require.NoError(t, os.CopyFS(dir, os.DirFS(objects)))
-				change(t, dir, object)
-				out, err := node(t, "golden.mjs", dir, object.Name)
-				require.Error(t, err)
-				require.NotContains(t, out, "ok ")
-			})
-		}
+	node := needsNode(t)
+	object := readManifest(t).Objects[0]
+	for name, change := range map[string]func(t *testing.T, dir string, object goldenObject){
+		"body":    changeBody,
+		"SHA-256": changeSum,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			require.NoError(t, os.CopyFS(dir, os.DirFS(objects)))
+			change(t, dir, object)
+			out, err := node("golden.mjs", dir, object.Name)
+			require.Error(t, err)
+			require.NotContains(t, out, "ok ")
+		})
 	}
 }
 
@@ -164,7 +166,7 @@ func goldenSecrets(t *testing.T) (raw, passphrase string) {
 
 func TestTheSecondImplementationOpensTheGoldenKeys(t *testing.T) {
 	raw, _ := goldenSecrets(t)
-	out, err := node(t, "golden-keys.mjs", directories+"v1", raw)
+	out, err := needsNode(t)("golden-keys.mjs", directories+"v1", raw)
 	require.NoError(t, err, out)
 	for _, line := range []string{"ok plain 1\n", "ok rotated 1\n", "ok rotated 3\n", "ok imported 1\n", "ok tagged.key_1-x 1\n"} {
 		require.Contains(t, out, line)
@@ -173,7 +175,7 @@ func TestTheSecondImplementationOpensTheGoldenKeys(t *testing.T) {
 
 func TestTheSecondImplementationOpensTheGoldenKeysOfAPassphrase(t *testing.T) {
 	_, passphrase := goldenSecrets(t)
-	out, err := node(t, "golden-keys.mjs", directories+"v1-passphrase", passphrase)
+	out, err := needsNode(t)("golden-keys.mjs", directories+"v1-passphrase", passphrase)
 	if strings.Contains(out, "no Argon2id") {
 		t.Skip("needs node with Argon2id, 24.7 or later")
 	}
@@ -182,16 +184,14 @@ func TestTheSecondImplementationOpensTheGoldenKeysOfAPassphrase(t *testing.T) {
 }
 
 func TestTheSecondImplementationRefusesKeysThatWereChanged(t *testing.T) {
+	node := needsNode(t)
 	raw, passphrase := goldenSecrets(t)
-	_, err := node(t, "golden-keys.mjs", directories+"v1", passphrase)
+	_, err := node("golden-keys.mjs", directories+"v1", passphrase)
 	require.Error(t, err, "another secret")
 
 	for name, change := range map[string]struct{ file, old, new string }{
-		"state":      {"keys/disabled.json", `"Disabled"`, `"Enabled"`},
-		"generation": {"keys/plain.json", `"generation":`, `"generation":1`},
-		"seal":       {"keys/plain.json", `,"seal":"`, `,"seal":"A`},
-		"salt":       {"root.json", `"salt":"`, `"salt":"AAAA`},
-		"version":    {"root.json", `"version":1`, `"version":2`},
+		"state":   {"keys/disabled.json", `"Disabled"`, `"Enabled"`},
+		"version": {"root.json", `"version":1`, `"version":2`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -201,7 +201,7 @@ func TestTheSecondImplementationRefusesKeysThatWereChanged(t *testing.T) {
 			require.NoError(t, err)
 			require.Contains(t, string(text), change.old)
 			require.NoError(t, os.WriteFile(path, bytes.Replace(text, []byte(change.old), []byte(change.new), 1), 0o600))
-			out, err := node(t, "golden-keys.mjs", dir, raw)
+			out, err := node("golden-keys.mjs", dir, raw)
 			require.Error(t, err)
 			require.NotContains(t, out, "ok ")
 		})

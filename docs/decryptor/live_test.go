@@ -21,22 +21,23 @@ func TestTheSecondImplementationDecryptsANewObject(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("key directories are not supported on Windows")
 	}
+	node := needsNode(t)
 	dir := t.TempDir()
 	plain := make([]byte, 40_000)
 	rand.Read(plain)
+	args := []string{"decrypt.mjs", filepath.Join(dir, "keys"), filepath.Join(dir, "root.key"), filepath.Join(dir, "envelope"), filepath.Join(dir, "body"), "bucket"}
 	for _, request := range []encryption.Request{
 		{Mode: encryption.SSES3},
 		{Mode: encryption.SSEKMS, KeyID: "k", BucketKey: true},
 		{Mode: encryption.SSEKMS, KeyID: "k", Context: kms.EncryptionContext{"ü": "<&>", "": "x"}},
 	} {
 		store(t, dir, &request, plain)
-		args := []string{"decrypt.mjs", filepath.Join(dir, "keys"), filepath.Join(dir, "root.key"), filepath.Join(dir, "envelope"), filepath.Join(dir, "body")}
-		out, err := node(t, append(args, "bucket", "a/größe")...)
+		out, err := node(append(args, "a/größe")...)
 		require.NoError(t, err, out)
 		require.True(t, out == string(plain))
-		_, err = node(t, append(args, "bucket", "another")...)
-		require.Error(t, err)
 	}
+	_, err := node(append(args, "another")...)
+	require.Error(t, err)
 }
 
 // store writes an object under the second version of a key with a description and tags.
