@@ -89,7 +89,7 @@ func BenchmarkTenThousandKeys(b *testing.B) {
 	b.Run("page of 1000, later", func(b *testing.B) {
 		backend := open(b, c)
 		for i := 0; b.Loop(); i++ {
-			listPage(b, backend, fmt.Sprintf("key-%d", i%9))
+			listPage(b, backend, fmt.Sprintf("key-0%d", i%9))
 		}
 	})
 }

@@ -19,37 +19,38 @@ const rootName = "root.json"
 // openRoot returns the root key of the directory, which the caller wipes. In a directory without
 // keys that has none it makes one.
 func (c Config) openRoot(ctx context.Context, dir *keydir.Dir) (keyring.Root, error) {
-	raw, err := dir.ReadFile(ctx, rootName)
-	fresh := errors.Is(err, fs.ErrNotExist)
-	if err != nil && !fresh {
+	raw, err := readRoot(ctx, dir)
+	if err != nil {
 		return keyring.Root{}, err
 	}
-	if fresh {
-		if err := mustBeEmpty(ctx, dir); err != nil {
-			return keyring.Root{}, err
-		}
-	}
-	secret, err := c.secret(fresh)
+	secret, err := c.secret(raw == nil)
 	if err != nil {
 		return keyring.Root{}, err
 	}
 	defer secret.destroy()
-	if fresh {
+	if raw == nil {
 		return makeRoot(ctx, dir, secret)
 	}
 	return findRoot(raw, secret)
 }
 
-// mustBeEmpty refuses a directory that has keys: without the root that they are sealed under, nothing may look as if all was well.
-func mustBeEmpty(ctx context.Context, dir *keydir.Dir) error {
+// readRoot returns root.json, or nil for a directory without it and without keys. One with keys is
+// refused: without the root that they are sealed under, nothing may look as if all was well.
+func readRoot(ctx context.Context, dir *keydir.Dir) ([]byte, error) {
+	// The keys are listed first. If another process is just setting the directory up, whoever
+	// sees a key of it also sees the root, which was there before.
 	ids, err := dir.List(ctx, "", 1)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if len(ids) > 0 {
-		return fmt.Errorf("%w: the directory has keys but no %s", kms.ErrKeyMaterial, rootName)
+	raw, err := dir.ReadFile(ctx, rootName)
+	switch {
+	case !errors.Is(err, fs.ErrNotExist):
+		return raw, err
+	case len(ids) > 0:
+		return nil, fmt.Errorf("%w: the directory has keys but no %s", kms.ErrKeyMaterial, rootName)
 	}
-	return nil
+	return nil, nil
 }
 
 // makeRoot sets up the first root, unless another process has just done so.
