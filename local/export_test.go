@@ -1,5 +1,16 @@
 package local
 
+import (
+	"context"
+
+	"github.com/objectkms/kms/internal/keyring"
+)
+
+// OpenRoot finds or makes the root in a directory that may be watched.
+func OpenRoot(ctx context.Context, c Config, dir rootDir) (keyring.Root, error) {
+	return c.openRoot(ctx, dir)
+}
+
 // ParseRoots and RenderRoots are the reader and the writer of root.json.
 func ParseRoots(raw []byte) (again []byte, err error) {
 	roots, err := parseRoots(raw)

@@ -16,9 +16,18 @@ import (
 
 const rootName = "root.json"
 
+// A rootDir is what setting up and finding the root needs of a [keydir.Dir].
+type rootDir interface {
+	List(ctx context.Context, after string, n int) ([]string, error)
+	ReadFile(ctx context.Context, name string) ([]byte, error)
+	CreateFile(ctx context.Context, name string, data []byte) error
+}
+
+var _ rootDir = (*keydir.Dir)(nil)
+
 // openRoot returns the root key of the directory, which the caller wipes. In a directory without
 // keys that has none it makes one.
-func (c Config) openRoot(ctx context.Context, dir *keydir.Dir) (keyring.Root, error) {
+func (c Config) openRoot(ctx context.Context, dir rootDir) (keyring.Root, error) {
 	raw, err := readRoot(ctx, dir)
 	if err != nil {
 		return keyring.Root{}, err
@@ -36,7 +45,7 @@ func (c Config) openRoot(ctx context.Context, dir *keydir.Dir) (keyring.Root, er
 
 // readRoot returns root.json, or nil for a directory without it and without keys. One with keys is
 // refused: without the root that they are sealed under, nothing may look as if all was well.
-func readRoot(ctx context.Context, dir *keydir.Dir) ([]byte, error) {
+func readRoot(ctx context.Context, dir rootDir) ([]byte, error) {
 	// The keys are listed first. If another process is just setting the directory up, whoever
 	// sees a key of it also sees the root, which was there before.
 	ids, err := dir.List(ctx, "", 1)
@@ -54,7 +63,7 @@ func readRoot(ctx context.Context, dir *keydir.Dir) ([]byte, error) {
 }
 
 // makeRoot sets up the first root, unless another process has just done so.
-func makeRoot(ctx context.Context, dir *keydir.Dir, secret rootSecret) (keyring.Root, error) {
+func makeRoot(ctx context.Context, dir rootDir, secret rootSecret) (keyring.Root, error) {
 	entry, key, err := newRoot(1, secret)
 	if err != nil {
 		return keyring.Root{}, err

@@ -3,6 +3,7 @@
 package local_test
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/keydir"
 	"github.com/objectkms/kms/local"
 )
 
@@ -133,6 +135,52 @@ func TestOfTwoRootsTheOneThatOpensIsUsed(t *testing.T) {
 	} {
 		require.NoError(t, os.WriteFile(rootPath(c.Dir), []byte(bad), 0o600))
 		mustFail(t, c, kms.ErrKeyMaterial)
+	}
+}
+
+// A slowDir lets another process do something after one of its calls.
+type slowDir struct {
+	*keydir.Dir
+	after int
+	do    func()
+}
+
+func (d *slowDir) step() {
+	if d.after--; d.after == 0 {
+		d.do()
+	}
+}
+
+func (d *slowDir) List(ctx context.Context, after string, n int) ([]string, error) {
+	defer d.step()
+	return d.Dir.List(ctx, after, n)
+}
+
+func (d *slowDir) ReadFile(ctx context.Context, name string) ([]byte, error) {
+	defer d.step()
+	return d.Dir.ReadFile(ctx, name)
+}
+
+func TestFirstOpenBesideAQuickerOneUsesItsRoot(t *testing.T) {
+	for _, after := range []int{1, 2} {
+		c := config(newDir(t))
+		dir, err := keydir.Open(c.Dir, keydir.Options{})
+		require.NoError(t, err)
+		defer dir.Close()
+		root, err := local.OpenRoot(t.Context(), c, &slowDir{dir, after, func() { usedDir(t, c) }})
+		require.NoError(t, err)
+		again, err := local.OpenRoot(t.Context(), c, dir)
+		require.NoError(t, err)
+		require.Equal(t, again, root)
+
+		c = config(newDir(t))
+		other, err := keydir.Open(c.Dir, keydir.Options{})
+		require.NoError(t, err)
+		defer other.Close()
+		quicker := config(c.Dir)
+		quicker.RootKey.Bytes()[0] ^= 1
+		_, err = local.OpenRoot(t.Context(), c, &slowDir{other, after, func() { usedDir(t, quicker) }})
+		require.ErrorIs(t, err, kms.ErrKeyMaterial)
 	}
 }
 
