@@ -275,11 +275,11 @@ func (idleReader) Read([]byte) (int, error) { return 0, nil }
 func TestClosedReaderIsClosed(t *testing.T) {
 	svc := encryption.NewService(newRing("default"), encryption.Options{})
 	env, body := put(t, svc, photo, &encryption.Request{Mode: encryption.SSES3}, random(10))
-	for _, read := range []int{0, 1, 10} {
+	for _, read := range []int64{0, 1, 10, 11} {
 		stored := &closeCounter{Reader: bytes.NewReader(body)}
 		r, err := svc.DecryptStream(t.Context(), photo, env, nil, stored)
 		require.NoError(t, err)
-		_, err = io.ReadFull(r, make([]byte, read))
+		_, err = io.Copy(io.Discard, struct{ io.Reader }{io.LimitReader(r, read)})
 		require.NoError(t, err)
 		require.NoError(t, r.Close())
 		require.NoError(t, r.Close())
