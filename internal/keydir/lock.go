@@ -28,7 +28,7 @@ type lock struct {
 type lockUse bool
 
 const (
-	forReading  lockUse = false // the lock file may be missing, and then the error is fs.ErrNotExist
+	forReading  lockUse = false // the error is errStable where no lock is needed, and fs.ErrNotExist where there is no lock file
 	forChanging lockUse = true  // the lock file is made if it is missing
 )
 
@@ -53,8 +53,15 @@ func (d *Dir) acquire(ctx context.Context, use lockUse) (*lock, error) {
 	return l, nil
 }
 
+// errStable says that there is nothing to wait for any more.
+var errStable = errors.New("the directory is stable")
+
 func (d *Dir) acquireFile(ctx context.Context, use lockUse) (*lock, error) {
 	for {
+		// Of many readers that queue, the first one waits for the writer, and the others need no lock.
+		if use == forReading && d.looksStable() {
+			return nil, errStable
+		}
 		f, info, err := d.openLock(use)
 		if err != nil {
 			return nil, err
@@ -73,6 +80,11 @@ func (d *Dir) acquireFile(ctx context.Context, use lockUse) (*lock, error) {
 			return nil, err
 		}
 	}
+}
+
+func (d *Dir) looksStable() bool {
+	state, err := d.look()
+	return err == nil && state.stable()
 }
 
 // openLock opens the lock file. On a file system that cannot be written to it is opened for reading only.

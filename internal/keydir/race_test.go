@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -108,6 +109,46 @@ func TestLockOfAReplacedFileIsNoLock(t *testing.T) {
 	defer cancel()
 	require.ErrorIs(t, d.Mutate(ctx, "a", set([]byte("x"))), context.DeadlineExceeded)
 	require.NoFileExists(t, recordPath(dir, "a"))
+}
+
+func TestReadersThatWaitForOneWriterTakeOneLock(t *testing.T) {
+	dir, tp := newDir(t), &tape{}
+	d := openTaped(t, dir, tp, keydir.Options{})
+	store(t, d, "a", "one")
+	release, counter := takeLock(t, dir), generationOfClock()
+	defer release()
+	writeLock(t, dir, dirtyBytes(counter+1))
+	const readers = 20
+	looked, looks := make(chan bool), 0
+	tp.reset(func(_ int, call string) error {
+		if call == "readat lock" {
+			tp.mu.Lock()
+			defer tp.mu.Unlock()
+			if looks++; looks == readers {
+				close(looked)
+			}
+		}
+		return nil
+	})
+	var wg sync.WaitGroup
+	for range readers {
+		wg.Go(func() {
+			if _, err := d.Get(t.Context(), "a"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-looked
+	writeLock(t, dir, lockBytes(counter+2))
+	release()
+	wg.Wait()
+	locks := 0
+	for _, call := range tp.calls {
+		if call == "unlock lock" {
+			locks++
+		}
+	}
+	require.LessOrEqual(t, locks, 1)
 }
 
 func generationOfClock() uint64 { return uint64(time.Now().Add(time.Hour).UnixMicro()) / 2 * 2 }

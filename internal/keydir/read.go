@@ -183,6 +183,9 @@ func (d *Dir) committed(ctx context.Context, read func() error) error {
 			}
 		}
 		readErr, err := d.readLocked(ctx, read)
+		if errors.Is(err, errStable) {
+			continue
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			// Nobody has changed anything since the lock file was made, unless it is made just now.
 			readErr = read()
