@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/objectkms/kms"
 	"github.com/objectkms/kms/mock"
@@ -42,6 +43,33 @@ func ExampleBackend_FailNext() {
 	// Output:
 	// true
 	// <nil>
+}
+
+func ExampleBackend_Delay() {
+	keys := mock.New()
+	keys.Delay("HealthCheck", time.Hour)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	fmt.Println(keys.HealthCheck(ctx))
+	// Output: context deadline exceeded
+}
+
+func ExampleBackend_Open() {
+	ctx := context.Background()
+	keys := mock.New()
+	if _, err := keys.CreateKey(ctx, &kms.CreateKeyRequest{KeyID: "photos"}); err != nil {
+		panic(err)
+	}
+	keys.Close()
+
+	again, err := keys.Open(ctx)
+	if err != nil {
+		panic(err)
+	}
+	defer again.Close()
+	found, err := again.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: "photos"})
+	fmt.Println(found.Key.State, err)
+	// Output: Enabled <nil>
 }
 
 func ExampleBackend_Calls() {
