@@ -71,7 +71,9 @@ func (r *Ring) rotate(rec *record) (outcome, error) {
 	if n := len(rec.Versions); n >= maxVersions {
 		return keep, fmt.Errorf("%w: key has %d versions, and %d is the most", kms.ErrInvalidRequest, n, maxVersions)
 	}
-	next, err := r.keys.randomVersion(rec.ID, rec.newest().Version+1)
+	material := randomMaterial()
+	defer clear(material)
+	next, err := r.keys.newVersion(rec.ID, rec.newest().Version+1, material)
 	if err != nil {
 		return keep, err
 	}

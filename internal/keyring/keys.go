@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/objectkms/kms"
-	"github.com/objectkms/kms/internal/cobblestone"
 )
 
 // CreateKey makes a key with one version of random material. An empty id asks for a random UUID.
@@ -17,9 +16,8 @@ func (r *Ring) CreateKey(ctx context.Context, req *kms.CreateKeyRequest) (*kms.C
 		return nil, err
 	}
 	defer r.calls.Done()
-	material := make([]byte, cobblestone.KeySize)
+	material := randomMaterial()
 	defer clear(material)
-	rand.Read(material)
 	key, err := r.create(ctx, record{ID: req.KeyID, Description: req.Description, Tags: req.Tags, Origin: kms.OriginKMS}, material)
 	if err != nil {
 		return nil, err

@@ -64,12 +64,11 @@ func (o *openKeys) newVersion(id string, number uint32, material []byte) (versio
 	return version{Version: number, Created: now(), Sealed: sealed}, err
 }
 
-// randomVersion is newVersion with material of our own making.
-func (o *openKeys) randomVersion(id string, number uint32) (version, error) {
+// randomMaterial returns the material of a new version, which the caller wipes.
+func randomMaterial() []byte {
 	material := make([]byte, cobblestone.KeySize)
-	defer clear(material)
 	rand.Read(material)
-	return o.newVersion(id, number, material)
+	return material
 }
 
 // use runs use with the material of a version, which must not be kept.

@@ -92,6 +92,28 @@ func TestStoredFormIsExact(t *testing.T) {
 	require.Len(t, store.raw("k"), len(`{"record":`)+len(text)+len(`,"seal":"`)+96+len("\"}\n"))
 }
 
+func TestMaterialIsRandom(t *testing.T) {
+	store := newStore()
+	ring := openRing(t, store)
+	seen := map[string]bool{string(make([]byte, 32)): true}
+	for _, id := range []string{"a", "b"} {
+		createKey(t, ring, id)
+		rotateKey(t, ring, id)
+		for number, part := range strings.Split(recordText(t, store.raw(id)), `"sealed":"`)[1:] {
+			sealed, _, _ := strings.Cut(part, `"`)
+			message, err := base64.StdEncoding.DecodeString(sealed)
+			require.NoError(t, err)
+			context := encctx.Bind(nil, "master-key", []byte(id), encctx.Uint32(uint32(number)+1))
+			material, err := cobblestone.Open(nil, testRoot().Key, context, message)
+			require.NoError(t, err)
+			require.Len(t, material, 32)
+			require.False(t, seen[string(material)])
+			seen[string(material)] = true
+		}
+	}
+	require.Len(t, seen, 5)
+}
+
 func TestEveryChangedByteOfARecordIsSeen(t *testing.T) {
 	store := newStore()
 	ring := openRing(t, store)

@@ -58,9 +58,17 @@ func TestASweepGoesThroughAllPages(t *testing.T) {
 			expired = append(expired, id)
 		}
 	}
+	changes := 0
+	store.fault = func(op string) error {
+		if op == "Mutate" {
+			changes++
+		}
+		return nil
+	}
 	removed, err := ring.RemoveExpiredKeys(t.Context(), date)
 	require.NoError(t, err)
 	require.Equal(t, expired, removed)
+	require.Equal(t, len(expired), changes, "keys that stay are not locked")
 	require.Len(t, store.records, 2001-len(expired))
 }
 
