@@ -51,7 +51,6 @@ func TestSwappedPartsAreRefused(t *testing.T) {
 		id   encryption.ObjectID
 		read func() *encryption.Request
 		body []byte
-		raw  []byte
 		env  encryption.Parts
 	}
 	for _, p := range protections() {

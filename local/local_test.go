@@ -51,15 +51,6 @@ func damage(t testing.TB, dir, id string) {
 	}))
 }
 
-// flip changes one bit of a file.
-func flip(t testing.TB, path string, at int) {
-	t.Helper()
-	content, err := os.ReadFile(path)
-	require.NoError(t, err)
-	content[at] ^= 1
-	require.NoError(t, os.WriteFile(path, content, 0o600))
-}
-
 func TestConfigValidation(t *testing.T) {
 	short := kms.NewSecret(make([]byte, 31))
 	zero := kms.NewSecret(make([]byte, 32))
