@@ -91,6 +91,7 @@ func TestConfigValidation(t *testing.T) {
 		{Dir: "d", RootKeyFile: "d.key"},
 		{Dir: "d", RootKeyFile: "..key"},
 		{Dir: "d/keys", RootKeyFile: "d/root.key"},
+		{Dir: "d/keys", RootKeyFile: "d"},
 	} {
 		require.NoError(t, good.Validate())
 	}

@@ -193,6 +193,21 @@ func TestFirstOpenThatWasKilledGoesOn(t *testing.T) {
 	require.NoFileExists(t, filepath.Join(dir, ".new-X"))
 }
 
+func TestOpenRemovesWhatAKilledProcessLeft(t *testing.T) {
+	c := config(newDir(t))
+	usedDir(t, c)
+	for _, name := range []string{".new-X", "keys/.new-X", "keys/.old-X"} {
+		require.NoError(t, os.WriteFile(filepath.Join(c.Dir, name), []byte("half"), 0o600))
+	}
+	wrong := rootKey()
+	wrong.Bytes()[0] ^= 1
+	mustFail(t, local.Config{Dir: c.Dir, RootKey: wrong}, kms.ErrKeyMaterial)
+	open(t, c)
+	for _, name := range []string{".new-X", "keys/.new-X", "keys/.old-X"} {
+		require.NoFileExists(t, filepath.Join(c.Dir, name))
+	}
+}
+
 func TestRootFileHasOneForm(t *testing.T) {
 	c := config(newDir(t))
 	usedDir(t, c)

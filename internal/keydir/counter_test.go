@@ -227,6 +227,27 @@ func TestSweepThatFailsIsRepeated(t *testing.T) {
 	require.Equal(t, "two", content(t, d, "a"))
 }
 
+func TestLitterOfOthersIsNotForgotten(t *testing.T) {
+	dir, tp := newDir(t), &tape{}
+	d := openTaped(t, dir, tp, keydir.Options{})
+	for _, litter := range []string{dir + "/keys/.old-X", dir + "/.new-X"} {
+		require.NoError(t, os.WriteFile(litter, nil, 0o600))
+		writeLock(t, dir, dirtyBytes(generation(t, d)))
+		failed := false
+		tp.reset(func(_ int, call string) error {
+			if strings.HasPrefix(call, "remove") && !failed {
+				failed = true
+				return syscall.EIO
+			}
+			return nil
+		})
+		store(t, d, "a", "one")
+		require.Len(t, strays(t, dir), 1)
+		store(t, d, "a", "two")
+		require.Empty(t, strays(t, dir))
+	}
+}
+
 func TestRecoverOfAnOrderlyDirectoryOnlyReads(t *testing.T) {
 	dir, tp := newDir(t), &tape{}
 	store(t, open(t, dir), "a", "one")

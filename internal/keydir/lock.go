@@ -22,6 +22,8 @@ type lock struct {
 	d     *Dir
 	file  File
 	state lockState
+
+	littered bool // others' temporary files could not be removed
 }
 
 // A lockUse is what a lock is taken for.
@@ -173,7 +175,7 @@ func (l *lock) settle() error {
 	if l.state.stable() && !l.state.dirty {
 		return nil
 	}
-	clean := l.d.sweep()
+	l.littered = !l.d.sweep()
 	if !l.state.stable() {
 		if err := errors.Join(syncDir(l.d.keys), syncDir(l.d.top)); err != nil {
 			return failed("sync the directories", err)
@@ -181,16 +183,17 @@ func (l *lock) settle() error {
 		l.state.counter = l.next() + 1
 		l.state.known = true
 	}
-	l.state.dirty = !clean
+	l.state.dirty = l.littered
 	// Where this fails, such as on a read-only file system, the next one settles again.
 	_ = l.store()
 	return nil
 }
 
-// next returns the odd counter of the next change. The even one behind it ends the change.
+// next returns the odd counter of the next change. The even one behind it ends the change. What the
+// lock file holds was seen when the lock was taken.
 func (l *lock) next() uint64 {
 	now := uint64(max(0, l.d.now().UnixMicro()))
-	return (max(l.state.counter, l.d.seen.Load(), now) + 1) | 1
+	return (max(l.d.seen.Load(), now) + 1) | 1
 }
 
 // store writes the state to the lock file.

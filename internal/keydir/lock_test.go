@@ -115,11 +115,13 @@ func TestCloseWaitsForTheChangeUnderWayAndRefusesTheOthers(t *testing.T) {
 }
 
 func TestCloseEndsTheWaitForAnotherProcess(t *testing.T) {
-	dir := newDir(t)
-	d := open(t, dir)
+	dir, tp := newDir(t), &tape{}
+	d := openTaped(t, dir, tp, keydir.Options{})
 	defer takeLock(t, dir)()
-	waited := make(chan error)
+	waited, waiting := make(chan error), make(chan bool)
+	tp.reset(once("lock lock", func() { close(waiting) }))
 	go func() { waited <- d.Mutate(t.Context(), "b", set([]byte("lost"))) }()
+	<-waiting
 	require.NoError(t, d.Close())
 	require.ErrorIs(t, <-waited, kms.ErrClosed)
 }

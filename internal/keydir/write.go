@@ -164,7 +164,7 @@ func (c *change) finish() {
 	if c.inDoubt {
 		return
 	}
-	c.l.state = lockState{counter: c.odd + 1, known: true, dirty: !clean}
+	c.l.state = lockState{counter: c.odd + 1, known: true, dirty: !clean || c.l.littered}
 	_ = c.l.store()
 }
 
