@@ -134,6 +134,7 @@ func parseOwnBlob(ciphertext []byte) (Blob, error) {
 }
 
 func dataKeyContext(header []byte, ec kms.EncryptionContext) []byte {
+	const labelRoom = 64 // for the label and the lengths
 	form := encctx.Append(make([]byte, 0, encctx.Size(ec)), ec)
-	return encctx.Bind(make([]byte, 0, 64+len(header)+len(form)), "data-key", header, form)
+	return encctx.Bind(make([]byte, 0, labelRoom+len(header)+len(form)), "data-key", header, form)
 }
