@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 )
 
 // Group shares loads among those who call Do for the same key at the same time. The zero value is ready. A
@@ -29,7 +28,6 @@ type load[V any] struct {
 	value    V
 	err      error
 	panicked any
-	raised   atomic.Bool // whether a caller has repeated the panic
 }
 
 // errExited is the error of a load that called runtime.Goexit.
@@ -54,7 +52,6 @@ func (g *Group[K, V]) Do(ctx context.Context, k K, loadValue func(context.Contex
 		return shared, ctx.Err()
 	}
 	if l.panicked != nil {
-		l.raised.Store(true)
 		panic(l.panicked)
 	}
 	if l.err == nil {
@@ -124,13 +121,13 @@ func (g *Group[K, V]) forget(k K, l *load[V]) {
 	}
 }
 
-// settle releases the value of a load that is over and that nobody uses any more. A panic that no caller has repeated
-// is repeated here.
+// settle releases the value of a load that is over and that nobody uses any more. It repeats a panic, lest all callers
+// have left without it; a caller who has repeated it himself panics on with the same value.
 func (g *Group[K, V]) settle(l *load[V]) {
-	switch {
-	case l.panicked != nil && !l.raised.Load():
+	if l.panicked != nil {
 		panic(l.panicked)
-	case l.panicked == nil && l.err == nil && g.Release != nil:
+	}
+	if l.err == nil && g.Release != nil {
 		g.Release(l.value)
 	}
 }

@@ -174,15 +174,41 @@ func TestAValueThatNobodyWaitsForIsReleased(t *testing.T) {
 	})
 }
 
-func TestTheLoadHasTheValuesOfTheFirstCaller(t *testing.T) {
-	type name struct{}
-	var g group
-	ctx := context.WithValue(t.Context(), name{}, "caller")
-	_, err := g.Do(ctx, "k", func(ctx context.Context) (*int, error) {
-		require.Equal(t, "caller", ctx.Value(name{}))
-		return new(int), nil
-	}, func(*int) {})
-	require.NoError(t, err)
+func TestALoadThatAllHaveLeftDoesNotDisturbTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		var g group
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := g.Do(ctx, "k", func(context.Context) (*int, error) {
+			time.Sleep(time.Minute)
+			return new(int), nil
+		}, func(*int) {})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		go g.Do(t.Context(), "k", slowly(time.Hour, &calls), func(*int) {})
+		time.Sleep(2 * time.Minute)
+		shared, err := g.Do(t.Context(), "k", slowly(time.Hour, &calls), func(v *int) { require.Equal(t, 7, *v) })
+		require.NoError(t, err)
+		require.True(t, shared)
+		require.EqualValues(t, 1, calls.Load())
+	})
+}
+
+func TestTheLoadHasTheValuesOfTheFirstCallerAndAnEndOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type name struct{}
+		var g group
+		var seen context.Context
+		_, err := g.Do(context.WithValue(t.Context(), name{}, "caller"), "k", func(ctx context.Context) (*int, error) {
+			seen = ctx
+			require.Equal(t, "caller", ctx.Value(name{}))
+			require.NoError(t, ctx.Err())
+			return new(int), nil
+		}, func(*int) {})
+		require.NoError(t, err)
+		synctest.Wait()
+		require.ErrorIs(t, seen.Err(), context.Canceled)
+	})
 }
 
 func TestAPanicReachesEveryCaller(t *testing.T) {
