@@ -110,6 +110,33 @@ func TestAnAttemptThatTimesOutIsSeenAsSuch(t *testing.T) {
 	})
 }
 
+func TestATimeoutKeepsTheErrorOfTheAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, err := retry.Policy{Timeout: time.Second}.Do(t.Context(), temporary, func(context.Context) error {
+			time.Sleep(time.Second)
+			return errTemporary
+		})
+		require.ErrorIs(t, err, retry.ErrTimeout)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, err, errTemporary)
+	})
+}
+
+func TestAFailureWithinTheTimeoutIsNone(t *testing.T) {
+	_, err := retry.Policy{Timeout: time.Hour}.Do(t.Context(), temporary, failing(1, errTemporary))
+	require.Equal(t, errTemporary, err)
+}
+
+func TestTheLongestWaitBindsTheFirstToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for range 20 {
+			start := time.Now()
+			retry.Policy{Attempts: 2, Base: time.Hour, Max: time.Second}.Do(t.Context(), temporary, failing(9, errTemporary))
+			require.Less(t, time.Since(start), time.Second)
+		}
+	})
+}
+
 func TestASuccessIsASuccessHoweverLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -124,18 +151,20 @@ func TestASuccessIsASuccessHoweverLate(t *testing.T) {
 }
 
 func TestTheCallersContextEndsAnAttempt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		attempts, err := retry.Policy{Attempts: 9, Timeout: time.Minute}.Do(ctx, temporary, func(ctx context.Context) error {
-			<-ctx.Done()
-			return errTemporary
+	for _, policy := range []retry.Policy{{Attempts: 9, Timeout: time.Minute}, {Attempts: 1}} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			attempts, err := policy.Do(ctx, temporary, func(ctx context.Context) error {
+				<-ctx.Done()
+				return errTemporary
+			})
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.ErrorIs(t, err, errTemporary)
+			require.NotErrorIs(t, err, retry.ErrTimeout)
+			require.Equal(t, 1, attempts)
 		})
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.ErrorIs(t, err, errTemporary)
-		require.NotErrorIs(t, err, retry.ErrTimeout)
-		require.Equal(t, 1, attempts)
-	})
+	}
 }
 
 func TestTheCallersContextEndsAWait(t *testing.T) {

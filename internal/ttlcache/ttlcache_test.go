@@ -73,7 +73,7 @@ func TestARecheckCountsNothing(t *testing.T) {
 }
 
 func TestAReplacedValueLeaves(t *testing.T) {
-	c := newWatched(2, time.Hour)
+	c := newWatched(3, time.Hour)
 	c.put("a", 1)
 	c.put("b", 2)
 	c.put("a", 3)
@@ -114,14 +114,30 @@ func TestEntriesLeaveACacheThatNobodyCalls(t *testing.T) {
 			synctest.Wait()
 			require.ElementsMatch(t, []string{"b=2", "a=3"}, c.left(), "round %d", round)
 		}
+		for i, k := range []string{"a", "b", "c"} {
+			c.put(k, i)
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Minute - 3*time.Second)
+		for _, want := range []string{"a=0", "b=1", "c=2"} {
+			synctest.Wait()
+			require.Equal(t, []string{want}, c.left(), "each at its own time")
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+func TestNothingIsFoundAfterItsTimeHoweverLateTheTimer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newWatched(2, time.Minute)
 		c.put("a", 1)
-		time.Sleep(time.Second)
 		c.put("b", 2)
-		time.Sleep(time.Minute - time.Second)
-		synctest.Wait()
-		require.Equal(t, []string{"a=1"}, c.left(), "each at its own time")
-		time.Sleep(time.Second)
-		synctest.Wait()
+		ttlcache.StopTimer(c.Cache)
+		time.Sleep(time.Minute)
+		_, ok := c.get("a")
+		require.False(t, ok)
+		require.Equal(t, []string{"a=1"}, c.left())
+		c.put("c", 3)
 		require.Equal(t, []string{"b=2"}, c.left())
 	})
 }
