@@ -3,11 +3,13 @@
 package secret_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -23,8 +25,9 @@ const childVariable = "SECRET_TEST_CHILD"
 
 func TestMain(m *testing.M) {
 	children := map[string]func() error{
-		"count":   countArenas,
-		"untried": allocateUntried,
+		"count":    countArenas,
+		"together": fillTogether,
+		"untried":  allocateUntried,
 	}
 	child, ok := children[os.Getenv(childVariable)]
 	if !ok {
@@ -47,8 +50,12 @@ func runChild(t *testing.T, name string, environment ...string) string {
 	return string(out)
 }
 
-// limitVariable is the limit on locked memory that a child sets for itself, in bytes.
-const limitVariable = "SECRET_TEST_LIMIT"
+// limitVariable is the limit on locked memory that a child sets for itself, in bytes, and slotsVariable the size of
+// its arenas.
+const (
+	limitVariable = "SECRET_TEST_LIMIT"
+	slotsVariable = "SECRET_TEST_SLOTS"
+)
 
 // lowerLimit makes the process one of an ordinary user with a limit on locked memory. Root may lock without one.
 func lowerLimit() error {
@@ -65,10 +72,12 @@ func lowerLimit() error {
 	return errors.Join(syscall.Setgroups(nil), syscall.Setgid(65534), syscall.Setuid(65534))
 }
 
-const slots = 512
-
 // fill makes arenas until one is refused, and puts a key into each.
 func fill() (arenas []*secret.Arena, held []secret.Slot, err error) {
+	slots, err := strconv.Atoi(os.Getenv(slotsVariable))
+	if err != nil {
+		return nil, nil, err
+	}
 	for {
 		a, err := secret.NewArena(slots, secret.Locked)
 		if err != nil {
@@ -93,15 +102,12 @@ func countArenas() error {
 		return fmt.Errorf("refusal: %w", refusal)
 	}
 	fmt.Println(len(arenas), refusal)
-	plain, err := secret.NewArena(slots, secret.Fallback)
+	plain, err := secret.NewArena(512, secret.Fallback)
 	if err != nil || plain.Locked() {
 		return fmt.Errorf("fallback: %w, or locked", err)
 	}
-	for i, a := range arenas {
-		same := false
-		if err := a.Use(held[i], func(got []byte) { same = string(got) == string(key(byte(i+1))) }); err != nil || !same {
-			return fmt.Errorf("arena %d: %w, or another key", i, err)
-		}
+	if err := check(arenas, held); err != nil {
+		return err
 	}
 	for _, a := range arenas {
 		a.Close()
@@ -112,16 +118,62 @@ func countArenas() error {
 	return nil
 }
 
+// check looks whether what fill has made still works.
+func check(arenas []*secret.Arena, held []secret.Slot) error {
+	for i, a := range arenas {
+		same := false
+		if err := a.Use(held[i], func(got []byte) { same = string(got) == string(key(byte(i+1))) }); err != nil || !same {
+			return fmt.Errorf("arena %d: %w, or another key", i, err)
+		}
+	}
+	return nil
+}
+
 func TestAnOrdinaryUserAtATightLimit(t *testing.T) {
 	page := os.Getpagesize()
-	size := (slots*secret.KeySize + page - 1) / page * page
-	for _, kib := range []int{0, 8, 64, 8192} {
-		t.Run(fmt.Sprint(kib, " KiB"), func(t *testing.T) {
-			limit := kib << 10
-			skipAbove(t, limit)
-			out := runChild(t, "count", limitVariable+"="+strconv.Itoa(limit))
+	tests := []struct{ kib, slots int }{{0, 512}, {8, 512}, {8, 1}, {64, 512}, {64, 513}, {8192, 512}}
+	for _, tt := range tests {
+		t.Run(fmt.Sprint(tt.slots, " slots at ", tt.kib, " KiB"), func(t *testing.T) {
+			limit, size := tt.kib<<10, (tt.slots*secret.KeySize+page-1)/page*page
+			out := runLimited(t, "count", limit, tt.slots)
 			require.Contains(t, out, fmt.Sprintf("%d memory cannot be locked: %d bytes are needed, the process may lock %d in all", limit/size, size, limit))
 		})
+	}
+}
+
+// runLimited runs a child as an ordinary user with a limit on locked memory.
+func runLimited(t *testing.T, name string, limit, slots int) string {
+	t.Helper()
+	skipAbove(t, limit)
+	return runChild(t, name, limitVariable+"="+strconv.Itoa(limit), slotsVariable+"="+strconv.Itoa(slots))
+}
+
+// fillTogether makes arenas in several goroutines at once, until each was refused. None may lose what it has.
+func fillTogether() error {
+	if err := lowerLimit(); err != nil {
+		return err
+	}
+	const together = 8
+	errs := make([]error, together)
+	var all, wg sync.WaitGroup
+	all.Add(together)
+	for g := range together {
+		wg.Go(func() {
+			arenas, held, refusal := fill()
+			all.Done()
+			all.Wait()
+			if errs[g] = check(arenas, held); !errors.Is(refusal, secret.ErrLock) {
+				errs[g] = fmt.Errorf("refusal: %w", refusal)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func TestThoseWhoMakeArenasAtTheSameTimeDoNotHarmOneAnother(t *testing.T) {
+	for range 5 {
+		runLimited(t, "together", 1<<20, 128)
 	}
 }
 
@@ -141,7 +193,7 @@ func allocateUntried() error {
 		return err
 	}
 	arenas, held, _ := fill()
-	if err := secret.AllocateUntried(slots * secret.KeySize); !errors.Is(err, secret.ErrLock) {
+	if err := secret.AllocateUntried(16 << 10); !errors.Is(err, secret.ErrLock) {
 		return fmt.Errorf("allocated: %w", err)
 	}
 	for i, a := range arenas {
@@ -162,9 +214,20 @@ func allocateUntried() error {
 }
 
 func TestAPurgeIsAnError(t *testing.T) {
-	const limit = 64 << 10
-	skipAbove(t, limit)
-	require.NotEqual(t, "0\n", runChild(t, "untried", limitVariable+"="+strconv.Itoa(limit)))
+	require.NotEqual(t, "0\n", runLimited(t, "untried", 64<<10, 512))
+}
+
+func TestArenasLeaveNoMemoryBehind(t *testing.T) {
+	mappings := func() int {
+		maps, err := os.ReadFile("/proc/self/maps")
+		require.NoError(t, err)
+		return bytes.Count(maps, []byte("\n"))
+	}
+	before := mappings()
+	for range 200 {
+		newArena(t, 1, secret.Locked).Close()
+	}
+	require.Less(t, mappings(), before+100)
 }
 
 func TestAFallbackWhereMemoryCanBeLockedIsLocked(t *testing.T) {

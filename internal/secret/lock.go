@@ -1,6 +1,7 @@
 package secret
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -42,24 +43,25 @@ func allocate(size int) (m memory, err error) {
 
 // tryLock does for a moment all that memguard does to make a buffer.
 func tryLock(size int) error {
-	page := os.Getpagesize()
-	all, err := memcall.Alloc(pages(size) + 2*page)
+	all, err := memcall.Alloc(pages(size) + 2*os.Getpagesize())
 	if err != nil {
 		return err
 	}
-	inner := all[page : len(all)-page]
-	if err = memcall.Lock(inner); err == nil {
-		if err = memcall.Protect(all[:page], memcall.NoAccess()); err == nil {
-			err = memcall.Protect(all[len(all)-page:], memcall.NoAccess())
-		}
-		if unlockErr := memcall.Unlock(inner); err == nil {
-			err = unlockErr
-		}
+	return errors.Join(lockWithin(all), memcall.Free(all))
+}
+
+// lockWithin locks and unlocks all but the first and the last page, which become guard pages.
+func lockWithin(all []byte) error {
+	page := os.Getpagesize()
+	first, inner, last := all[:page], all[page:len(all)-page], all[len(all)-page:]
+	if err := memcall.Lock(inner); err != nil {
+		return err
 	}
-	if freeErr := memcall.Free(all); err == nil {
-		err = freeErr
-	}
-	return err
+	return errors.Join(
+		memcall.Protect(first, memcall.NoAccess()),
+		memcall.Protect(last, memcall.NoAccess()),
+		memcall.Unlock(inner),
+	)
 }
 
 // pages returns size rounded up to whole pages, in bytes.

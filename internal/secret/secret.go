@@ -44,9 +44,8 @@ var (
 type Arena struct {
 	mu     sync.RWMutex
 	memory memory
-	ages   []uint64 // of each slot: odd while a key is in it, and higher after each change
+	ages   []uint64 // of each slot: how many keys were freed from it
 	free   []uint32
-	closed bool
 }
 
 // Slot is the place of one key in its arena. The zero value holds no key.
@@ -62,7 +61,7 @@ type memory interface {
 	bytes() []byte
 	// locked reports whether the memory is locked.
 	locked() bool
-	// destroy wipes the memory and gives it back.
+	// destroy wipes the memory and gives it back; a second call does nothing.
 	destroy()
 }
 
@@ -108,7 +107,7 @@ func (a *Arena) Put(key []byte) (Slot, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	mem := a.memory.bytes()
-	if a.closed || mem == nil {
+	if mem == nil {
 		return Slot{}, ErrClosed
 	}
 	if len(a.free) == 0 {
@@ -116,7 +115,6 @@ func (a *Arena) Put(key []byte) (Slot, error) {
 	}
 	i := a.free[len(a.free)-1]
 	a.free = a.free[:len(a.free)-1]
-	a.ages[i]++
 	copy(slotOf(mem, i), key)
 	return Slot{a, i, a.ages[i]}, nil
 }
@@ -128,7 +126,7 @@ func (a *Arena) Use(s Slot, use func(key []byte)) error {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	mem := a.memory.bytes()
-	if a.closed || mem == nil {
+	if mem == nil {
 		return ErrClosed
 	}
 	if !a.holds(s) {
@@ -143,7 +141,7 @@ func (a *Arena) Free(s Slot) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	mem := a.memory.bytes()
-	if a.closed || mem == nil || !a.holds(s) {
+	if mem == nil || !a.holds(s) {
 		return
 	}
 	Wipe(slotOf(mem, s.index))
@@ -155,10 +153,7 @@ func (a *Arena) Free(s Slot) {
 func (a *Arena) Close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.closed {
-		a.closed = true
-		a.memory.destroy()
-	}
+	a.memory.destroy()
 }
 
 func (a *Arena) holds(s Slot) bool {
