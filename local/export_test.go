@@ -11,6 +11,16 @@ func OpenRoot(ctx context.Context, c Config, dir rootDir) (keyring.Root, error) 
 	return c.openRoot(ctx, dir)
 }
 
+// RootFile returns a root.json of one root with that version.
+func RootFile(c Config, version uint32) ([]byte, error) {
+	secret, err := c.secret(true)
+	if err != nil {
+		return nil, err
+	}
+	entry, _, err := newRoot(version, secret)
+	return renderRoots([]rootEntry{entry}), err
+}
+
 // ParseRoots and RenderRoots are the reader and the writer of root.json.
 func ParseRoots(raw []byte) (again []byte, err error) {
 	roots, err := parseRoots(raw)

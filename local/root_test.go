@@ -184,6 +184,25 @@ func TestFirstOpenBesideAQuickerOneUsesItsRoot(t *testing.T) {
 	}
 }
 
+func TestRootVersionIsTheOneThatOpens(t *testing.T) {
+	c := config(newDir(t))
+	dir, err := keydir.Open(c.Dir, keydir.Options{})
+	require.NoError(t, err)
+	defer dir.Close()
+	text, err := local.RootFile(c, 2)
+	require.NoError(t, err)
+	require.NoError(t, dir.CreateFile(t.Context(), "root.json", text))
+	root, err := local.OpenRoot(t.Context(), c, dir)
+	require.NoError(t, err)
+	require.Equal(t, uint32(2), root.Version)
+	blob := usedDir(t, c)
+	record, err := os.ReadFile(recordPath(c.Dir, "a"))
+	require.NoError(t, err)
+	require.Contains(t, string(record), `"root":2`)
+	_, err = unwrap(t, open(t, c), "a", blob)
+	require.NoError(t, err)
+}
+
 func TestFirstOpenThatWasKilledGoesOn(t *testing.T) {
 	dir := newDir(t)
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "keys"), 0o700))
