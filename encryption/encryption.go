@@ -25,6 +25,13 @@ type Options struct {
 	// examples and tests: a server that creates keys silently hides a wrong configuration. The default key must have an id, as in
 	// Options.DefaultKeyID of package kms.
 	CreateDefaultKey bool
+
+	// ResolveKeyID returns the id by which the KeyService knows a key that a request names, as an alias or an ARN, or an error that wraps
+	// ErrKeyNotFound. By default an ARN of the form arn:partition:kms:region:account:key/id loses all before its id, and anything else is an id.
+	ResolveKeyID func(keyID string) (string, error)
+	// KeyARN returns what responses call the key with an id of the KeyService. By default it is the id itself, in the response to a write behind
+	// what an ARN in its request has lost.
+	KeyARN func(keyID string) string
 }
 
 // Service encrypts and decrypts objects. It is itself a [kms.KeyService], the one that it was made from. It is safe for
@@ -32,6 +39,7 @@ type Options struct {
 //
 // Errors of the KeyService are returned as they are. Those of the Service itself wrap a sentinel of package kms: ErrInvalidRequest for a
 // call that cannot be right, ErrDecrypt for anything stored that is not authentic or malformed, ErrKeyMaterial for an impossible answer of the KeyService.
+// Where a customer key is missing, wrong or of no use, there is an [*Error] around it, with the answer for the client; for all others [S3Error] finds one.
 type Service struct {
 	kms.KeyService
 	opts Options

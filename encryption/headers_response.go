@@ -2,6 +2,27 @@ package encryption
 
 import "github.com/objectkms/kms"
 
+// WriteHeaders sets the headers that the response to a PutObject, a POST form or a CopyObject tells of the encryption.
+func (o *EncryptedObject) WriteHeaders(h HeaderSetter) {
+	p := o.sealer.answered
+	p.context = o.sealer.env.Context()
+	writeSSEHeaders(h, opPutObject, p)
+}
+
+// WriteHeaders sets the headers that the response to a GetObject or HeadObject tells of the encryption. They never hold the encryption context. It may be called after Close too.
+func (o *Object) WriteHeaders(h HeaderSetter) {
+	writeSSEHeaders(h, opGetObject, o.answered)
+}
+
+// WriteCopyHeaders sets the headers that the response to a CopyObject tells of the encryption, where [Service.Rewrap] has made the envelope for the target
+// request.
+func (s *Service) WriteCopyHeaders(h HeaderSetter, env *Envelope, target *Request) {
+	prefix, _, _ := s.opts.resolveKeyID(target.KeyID) // the id was resolved when the envelope was made
+	writeSSEHeaders(h, opCopyObject, protection{
+		mode: env.mode, keyID: s.opts.answerKeyID(prefix, env.keyID), context: env.Context(), bucketKey: env.bucketKey, customerKeyMD5: target.echo,
+	})
+}
+
 // An operation is one of S3's that objects and uploads are written or read with.
 type operation uint8
 

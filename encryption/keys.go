@@ -64,18 +64,25 @@ type sealer struct {
 	env       Envelope // of the object, but for the size and the sealed key
 	effective kms.EncryptionContext
 	inputKey  *kms.Secret
+	answered  protection // but for the encryption context
 }
 
 // newSealer returns the sealer for a request that has been checked.
 func (s *Service) newSealer(ctx context.Context, id ObjectID, req *Request) (*sealer, error) {
 	l := &sealer{id: id, env: Envelope{mode: req.Mode, bucketKey: req.BucketKey, context: encctx.Append(nil, req.Context)}}
+	l.answered = protection{mode: req.Mode, bucketKey: req.BucketKey}
 	if req.Mode == SSEC {
 		var err error
 		l.inputKey, err = customerInputKey(req.CustomerKey)
+		l.answered.customerKeyMD5 = req.echoCustomerKey()
 		return l, err
 	}
+	prefix, keyID, err := s.opts.resolveKeyID(req.KeyID)
+	if err != nil {
+		return nil, err
+	}
 	l.effective = l.env.effectiveContext(id)
-	dk, err := s.generateDataKey(ctx, &kms.GenerateDataKeyRequest{KeyID: req.KeyID, Spec: kms.AES256, Context: l.effective})
+	dk, err := s.generateDataKey(ctx, &kms.GenerateDataKeyRequest{KeyID: keyID, Spec: kms.AES256, Context: l.effective})
 	if err != nil {
 		return nil, err
 	}
@@ -84,6 +91,7 @@ func (s *Service) newSealer(ctx context.Context, id ObjectID, req *Request) (*se
 		return nil, err
 	}
 	l.env.keyID, l.env.wrapped, l.inputKey = dk.KeyID, dk.Ciphertext, dk.Plaintext
+	l.answered.keyID = s.opts.answerKeyID(prefix, dk.KeyID)
 	return l, nil
 }
 
@@ -138,7 +146,7 @@ func (s *Service) openObjectKey(ctx context.Context, id ObjectID, env *Envelope,
 	if err := id.validate(); err != nil {
 		return nil, err
 	}
-	if err := req.checkRead(env); err != nil {
+	if err := req.checkRead(env, &s.opts); err != nil {
 		return nil, err
 	}
 	effective := env.effectiveContext(id)
@@ -149,8 +157,11 @@ func (s *Service) openObjectKey(ctx context.Context, id ObjectID, env *Envelope,
 	defer inputKey.Destroy()
 	key := make([]byte, 0, objectKeySize)
 	key, err = cobblestone.Open(key, inputKey.Bytes(), env.sealContext(id, effective), env.sealed)
-	if err != nil {
-		return nil, openError(err)
+	if err = openError(err); err != nil {
+		if env.mode == SSEC && errors.Is(err, kms.ErrDecrypt) {
+			err = errWrongCustomerKey(err)
+		}
+		return nil, err
 	}
 	return kms.NewSecret(key), nil
 }

@@ -23,12 +23,17 @@ func (s *Service) OpenObject(ctx context.Context, id ObjectID, env *Envelope, re
 		key.Destroy()
 		return nil, err
 	}
-	return &Object{plainSize: env.plainSize, key: key}, nil
+	answered := protection{mode: env.mode, keyID: s.opts.answerKeyID("", env.keyID), bucketKey: env.bucketKey}
+	if env.mode == SSEC {
+		answered.customerKeyMD5 = req.echoCustomerKey()
+	}
+	return &Object{plainSize: env.plainSize, answered: answered, key: key}, nil
 }
 
 // Object is a stored object that was opened. It is safe for concurrent use. Close it when all was read.
 type Object struct {
 	plainSize int64
+	answered  protection
 
 	mu        sync.Mutex
 	key       *kms.Secret            // until the header was seen

@@ -88,6 +88,8 @@ type Request struct {
 	PlainSize int64
 	// MD5 asks for the MD5 of the plaintext as the ETag of an SSE-S3 object. Objects of other modes never have it.
 	MD5 bool
+
+	echo string // the MD5 of the customer key, for responses, once the request was used
 }
 
 // customerKey returns the customer key, which is nil in a nil Request.
@@ -133,20 +135,32 @@ func (r *Request) checkWriteSSEC() error {
 	return nil
 }
 
+// echoCustomerKey returns what responses repeat of the customer key. The request keeps it: the key itself is destroyed before there is a response.
+func (r *Request) echoCustomerKey() string {
+	r.echo = customerKeyMD5(r.CustomerKey)
+	return r.echo
+}
+
 // checkRead checks the request against the envelope of the object that is to be decrypted.
-func (r *Request) checkRead(env *Envelope) error {
+func (r *Request) checkRead(env *Envelope, opts *Options) error {
 	if r == nil {
 		r = &Request{}
 	}
+	_, keyID, err := opts.resolveKeyID(r.KeyID)
+	if err != nil {
+		return err
+	}
 	switch {
+	case env.mode != SSEC && (r.Mode == SSEC || r.CustomerKey != nil):
+		return errNotApplicable(fmt.Errorf("%w: customer key for an object of mode %v", kms.ErrInvalidRequest, env.mode))
 	case r.Mode != None && r.Mode != env.mode:
 		return fmt.Errorf("%w: mode is %v, the object's is %v", kms.ErrInvalidRequest, r.Mode, env.mode)
-	case r.KeyID != "" && r.KeyID != env.keyID:
-		return fmt.Errorf("%w: key id is %q, the object's is %q", kms.ErrInvalidRequest, r.KeyID, env.keyID)
+	case keyID != "" && keyID != env.keyID:
+		return fmt.Errorf("%w: key id is %q, the object's is %q", kms.ErrInvalidRequest, keyID, env.keyID)
 	case len(r.Context) > 0 && !maps.Equal(r.Context, env.Context()):
 		return fmt.Errorf("%w: encryption context is not the object's", kms.ErrInvalidRequest)
-	case env.mode != SSEC && r.CustomerKey != nil:
-		return fmt.Errorf("%w: customer key for an object of mode %v", kms.ErrInvalidRequest, env.mode)
+	case env.mode == SSEC && r.CustomerKey == nil:
+		return errNeedsCustomerKey(fmt.Errorf("%w: no customer key for an object of mode %v", kms.ErrInvalidRequest, env.mode))
 	}
 	if n := r.CustomerKey.Len(); env.mode == SSEC && n != customerKeySize {
 		return fmt.Errorf("%w: customer key has %d bytes, want %d", kms.ErrInvalidRequest, n, customerKeySize)
