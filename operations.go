@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 )
 
 // The operations that are more than a call of the backend are known by name.
 const (
-	opDecrypt        = "Decrypt"
-	opRewrapDataKeys = "RewrapDataKeys"
+	opDecrypt         = "Decrypt"
+	opGenerateDataKey = "GenerateDataKey"
+	opRewrapDataKeys  = "RewrapDataKeys"
 )
 
 // CreateKey makes a master key. See [KeyService].
@@ -92,13 +94,50 @@ func (m *Manager) UntagKey(ctx context.Context, req *UntagKeyRequest) (*UntagKey
 // GenerateDataKey makes a data key under the key of the request, or the default key where it
 // names none. See [KeyService].
 func (m *Manager) GenerateDataKey(ctx context.Context, req *GenerateDataKeyRequest) (*GenerateDataKeyResponse, error) {
-	t := &task{name: "GenerateDataKey"}
+	t := &task{name: opGenerateDataKey}
 	if req != nil {
 		named := *req
 		t.context, t.check = req.Context, m.defaultKey(&named.KeyID)
 		req = &named
 	}
 	return do(ctx, m, t, req, Backend.GenerateDataKey)
+}
+
+// AuthorizeDataKey answers whether GenerateDataKey may make a data key for this request now, and for which key, but makes none. It is for who shares one
+// data key among several uses and must ask before each of them. Options.Authorize is asked about a GenerateDataKey, and the key must be Enabled; the
+// description is the cached one while it is fresh. Errors are those of GenerateDataKey, and the Observer sees one that a cache has answered.
+func (m *Manager) AuthorizeDataKey(ctx context.Context, req *GenerateDataKeyRequest) (*DescribeKeyResponse, error) {
+	t := &task{name: opGenerateDataKey}
+	if req != nil {
+		named := *req
+		t.context, t.check = req.Context, m.defaultKey(&named.KeyID)
+		req = &named
+	}
+	return serve(ctx, m, t, req, func(ctx context.Context) (*DescribeKeyResponse, error) {
+		key, err := m.describe(ctx, keyName{id: t.keyID})
+		if err == nil {
+			err = mayGenerate(key)
+		}
+		if err != nil {
+			return nil, err
+		}
+		t.cacheHit = true
+		key.Tags = maps.Clone(key.Tags)
+		return &DescribeKeyResponse{Key: key}, nil
+	})
+}
+
+// mayGenerate checks the state of a key.
+func mayGenerate(key Key) error {
+	switch key.State {
+	case KeyEnabled:
+		return nil
+	case KeyDisabled:
+		return ErrKeyDisabled
+	case KeyPendingDeletion:
+		return ErrKeyPendingDeletion
+	}
+	return fmt.Errorf("%w: key %q", ErrUnavailable, key.ID)
 }
 
 // Encrypt wraps a small secret under the key of the request, or the default key where it names
