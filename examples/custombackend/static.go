@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -9,7 +10,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
+	"sync/atomic"
 
 	"github.com/objectkms/kms"
 )
@@ -53,24 +54,19 @@ func (k StaticKey) Open(context.Context) (kms.Backend, error) {
 
 // staticBackend does the work. It may be shared between goroutines.
 type staticBackend struct {
-	id   string
-	mu   sync.RWMutex
-	aead cipher.AEAD // nil once closed
+	id     string
+	aead   cipher.AEAD
+	closed atomic.Bool
 }
 
 var _ kms.Backend = (*staticBackend)(nil)
 
 // begin makes the checks of every operation. Requests check themselves, nil ones too.
-func (b *staticBackend) begin(ctx context.Context, req interface{ Validate() error }) (cipher.AEAD, error) {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	if b.aead == nil {
-		return nil, kms.ErrClosed
+func (b *staticBackend) begin(ctx context.Context, req interface{ Validate() error }) error {
+	if b.closed.Load() {
+		return kms.ErrClosed
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	return b.aead, req.Validate()
+	return cmp.Or(ctx.Err(), req.Validate())
 }
 
 // checkKeyID finds out whether an id is that of the one key. An empty one is no id: default keys are the Manager's.
@@ -99,36 +95,34 @@ func (b *staticBackend) GenerateDataKey(ctx context.Context, req *kms.GenerateDa
 	if err := req.Validate(); err != nil {
 		return nil, err
 	}
-	dataKey := kms.NewSecret(make([]byte, req.Spec.Size()))
-	rand.Read(dataKey.Bytes())
-	wrapped, err := b.Encrypt(ctx, &kms.EncryptRequest{KeyID: req.KeyID, Plaintext: dataKey.Bytes(), Context: req.Context})
-	if err != nil || req.WithoutPlaintext {
-		dataKey.Destroy()
-		dataKey = nil
-	}
+	dataKey := make([]byte, req.Spec.Size())
+	rand.Read(dataKey)
+	wrapped, err := b.Encrypt(ctx, &kms.EncryptRequest{KeyID: req.KeyID, Plaintext: dataKey, Context: req.Context})
 	if err != nil {
 		return nil, err
 	}
-	return &kms.GenerateDataKeyResponse{KeyID: b.id, KeyVersion: 1, Plaintext: dataKey, Ciphertext: wrapped.Ciphertext}, nil
+	resp := &kms.GenerateDataKeyResponse{KeyID: b.id, KeyVersion: 1, Ciphertext: wrapped.Ciphertext}
+	if !req.WithoutPlaintext {
+		resp.Plaintext = kms.NewSecret(dataKey)
+	}
+	return resp, nil
 }
 
 func (b *staticBackend) Encrypt(ctx context.Context, req *kms.EncryptRequest) (*kms.EncryptResponse, error) {
-	aead, err := b.begin(ctx, req)
-	if err != nil {
+	if err := b.begin(ctx, req); err != nil {
 		return nil, err
 	}
 	if err := b.checkKeyID(req.KeyID); err != nil {
 		return nil, err
 	}
-	return &kms.EncryptResponse{KeyID: b.id, KeyVersion: 1, Ciphertext: aead.Seal(nil, nil, req.Plaintext, b.aad(req.Context))}, nil
+	return &kms.EncryptResponse{KeyID: b.id, KeyVersion: 1, Ciphertext: b.aead.Seal(nil, nil, req.Plaintext, b.aad(req.Context))}, nil
 }
 
 func (b *staticBackend) Decrypt(ctx context.Context, req *kms.DecryptRequest) (*kms.DecryptResponse, error) {
-	aead, err := b.begin(ctx, req)
-	if err != nil {
+	if err := b.begin(ctx, req); err != nil {
 		return nil, err
 	}
-	plaintext, err := aead.Open(nil, nil, req.Ciphertext, b.aad(req.Context))
+	plaintext, err := b.aead.Open(nil, nil, req.Ciphertext, b.aad(req.Context))
 	// Another key, another context and a changed ciphertext must look alike.
 	if err != nil || req.KeyID != "" && req.KeyID != b.id {
 		clear(plaintext)
@@ -138,9 +132,7 @@ func (b *staticBackend) Decrypt(ctx context.Context, req *kms.DecryptRequest) (*
 }
 
 func (b *staticBackend) Close() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.aead = nil
+	b.closed.Store(true)
 	return nil
 }
 
@@ -150,7 +142,7 @@ func (b *staticBackend) key() kms.Key {
 }
 
 func (b *staticBackend) DescribeKey(ctx context.Context, req *kms.DescribeKeyRequest) (*kms.DescribeKeyResponse, error) {
-	if _, err := b.begin(ctx, req); err != nil {
+	if err := b.begin(ctx, req); err != nil {
 		return nil, err
 	}
 	if err := b.checkKeyID(req.KeyID); err != nil {
@@ -160,7 +152,7 @@ func (b *staticBackend) DescribeKey(ctx context.Context, req *kms.DescribeKeyReq
 }
 
 func (b *staticBackend) ListKeys(ctx context.Context, req *kms.ListKeysRequest) (*kms.ListKeysResponse, error) {
-	if _, err := b.begin(ctx, req); err != nil {
+	if err := b.begin(ctx, req); err != nil {
 		return nil, err
 	}
 	if req.Marker >= b.id || req.State != "" && req.State != kms.KeyEnabled {
@@ -170,20 +162,19 @@ func (b *staticBackend) ListKeys(ctx context.Context, req *kms.ListKeysRequest) 
 }
 
 func (b *staticBackend) HealthCheck(ctx context.Context) error {
-	_, err := b.begin(ctx, &kms.ListKeysRequest{})
-	return err
+	return b.begin(ctx, &kms.ListKeysRequest{})
 }
 
 // The key is not ours to make or to delete.
 
-func (b *staticBackend) CreateKey(context.Context, *kms.CreateKeyRequest) (*kms.CreateKeyResponse, error) {
+func (*staticBackend) CreateKey(context.Context, *kms.CreateKeyRequest) (*kms.CreateKeyResponse, error) {
 	return nil, kms.ErrUnsupported
 }
 
-func (b *staticBackend) DeleteKey(context.Context, *kms.DeleteKeyRequest) (*kms.DeleteKeyResponse, error) {
+func (*staticBackend) DeleteKey(context.Context, *kms.DeleteKeyRequest) (*kms.DeleteKeyResponse, error) {
 	return nil, kms.ErrUnsupported
 }
 
-func (b *staticBackend) CancelKeyDeletion(context.Context, *kms.CancelKeyDeletionRequest) (*kms.CancelKeyDeletionResponse, error) {
+func (*staticBackend) CancelKeyDeletion(context.Context, *kms.CancelKeyDeletionRequest) (*kms.CancelKeyDeletionResponse, error) {
 	return nil, kms.ErrUnsupported
 }
