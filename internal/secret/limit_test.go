@@ -78,7 +78,8 @@ func fill() (arenas []*secret.Arena, held []secret.Slot, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	for {
+	const tooMany = 10_000 // a limit that does not hold must not take all the memory of the machine
+	for len(arenas) < tooMany {
 		a, err := secret.NewArena(slots, secret.Locked)
 		if err != nil {
 			return arenas, held, err
@@ -89,6 +90,7 @@ func fill() (arenas []*secret.Arena, held []secret.Slot, err error) {
 		}
 		arenas, held = append(arenas, a), append(held, s)
 	}
+	return arenas, held, fmt.Errorf("no refusal after %d arenas", tooMany)
 }
 
 // countArenas makes arenas until one is refused and prints their number and the refusal. It fails unless all of
