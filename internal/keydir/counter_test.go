@@ -254,6 +254,23 @@ func TestLitterOfOthersIsNotForgotten(t *testing.T) {
 	}
 }
 
+func TestLitterThatAReaderCannotRemoveIsNotForgotten(t *testing.T) {
+	dir, tp := newDir(t), &tape{}
+	d := openTaped(t, dir, tp, keydir.Options{})
+	require.NoError(t, os.WriteFile(dir+"/keys/.new-X", nil, 0o600))
+	writeLock(t, dir, dirtyBytes(generation(t, d)+1))
+	tp.reset(func(_ int, call string) error {
+		if strings.HasPrefix(call, "remove") {
+			return syscall.EIO
+		}
+		return nil
+	})
+	require.Empty(t, content(t, d, "a"))
+	tp.reset(nil)
+	store(t, d, "a", "one")
+	require.Empty(t, strays(t, dir))
+}
+
 func TestRecoverOfAnOrderlyDirectoryOnlyReads(t *testing.T) {
 	dir, tp := newDir(t), &tape{}
 	store(t, open(t, dir), "a", "one")
