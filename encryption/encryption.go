@@ -25,6 +25,8 @@ type Options struct {
 	// examples and tests: a server that creates keys silently hides a wrong configuration. The default key must have an id, as in
 	// Options.DefaultKeyID of package kms.
 	CreateDefaultKey bool
+	// BucketKeys lets objects share data keys where their requests have BucketKey.
+	BucketKeys BucketKeyOptions
 
 	// ResolveKeyID returns the id by which the KeyService knows a key that a request names, as an alias or an ARN, or an error that wraps
 	// ErrKeyNotFound. By default an ARN of the form arn:partition:kms:region:account:key/id loses all before its id, and anything else is an id.
@@ -34,22 +36,23 @@ type Options struct {
 	KeyARN func(keyID string) string
 }
 
-// Service encrypts and decrypts objects. It is itself a [kms.KeyService], the one that it was made from. It is safe for
-// concurrent use, needs no Close, and does not close the KeyService.
+// Service encrypts and decrypts objects. It is itself a [kms.KeyService], the one that it was made from, with the optional operations of that one. It is safe for
+// concurrent use, needs no Close, and does not close the KeyService. What it may hold for a time are bucket keys: see [Service.ClearBucketKeys].
 //
 // Errors of the KeyService are returned as they are. Those of the Service itself wrap a sentinel of package kms: ErrInvalidRequest for a
 // call that cannot be right, ErrDecrypt for anything stored that is not authentic or malformed, ErrKeyMaterial for an impossible answer of the KeyService.
 // Where a customer key is missing, wrong or of no use, there is an [*Error] around it, with the answer for the client; for all others [S3Error] finds one.
 type Service struct {
 	kms.KeyService
-	opts Options
+	opts       Options
+	bucketKeys *bucketKeys // nil where nothing is shared
 }
 
 var _ kms.KeyService = (*Service)(nil)
 
 // NewService returns a Service with the keys of a KeyService: a Manager, a ServiceManager or a backend.
 func NewService(keys kms.KeyService, opts Options) *Service {
-	return &Service{KeyService: keys, opts: opts}
+	return &Service{KeyService: keys, opts: opts, bucketKeys: newBucketKeys(opts.BucketKeys)}
 }
 
 // MaxPlainSize is the size of the largest object in bytes: 4 PiB less one byte.

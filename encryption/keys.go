@@ -82,12 +82,12 @@ func (s *Service) newSealer(ctx context.Context, id ObjectID, req *Request) (*se
 		return nil, err
 	}
 	l.effective = l.env.effectiveContext(id)
-	dk, err := s.generateDataKey(ctx, &kms.GenerateDataKeyRequest{KeyID: keyID, Spec: kms.AES256, Context: l.effective})
-	if err != nil {
-		return nil, err
+	dataKey := s.ownDataKey
+	if req.BucketKey {
+		dataKey = s.bucketDataKey
 	}
-	if err := checkDataKey(dk); err != nil {
-		dk.Plaintext.Destroy()
+	dk, err := dataKey(ctx, &kms.GenerateDataKeyRequest{KeyID: keyID, Spec: kms.AES256, Context: l.effective})
+	if err != nil {
 		return nil, err
 	}
 	l.env.keyID, l.env.wrapped, l.inputKey = dk.KeyID, dk.Ciphertext, dk.Plaintext
@@ -106,6 +106,19 @@ func (l *sealer) seal(objectKey *kms.Secret, plainSize int64) (*Envelope, error)
 	}
 	env.sealed = sealed
 	return &env, nil
+}
+
+// ownDataKey returns a new data key that can be used and stored.
+func (s *Service) ownDataKey(ctx context.Context, req *kms.GenerateDataKeyRequest) (*kms.GenerateDataKeyResponse, error) {
+	dk, err := s.generateDataKey(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkDataKey(dk); err != nil {
+		dk.Plaintext.Destroy()
+		return nil, err
+	}
+	return dk, nil
 }
 
 // generateDataKey asks for a data key. See Options.CreateDefaultKey.
