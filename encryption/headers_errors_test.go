@@ -86,6 +86,7 @@ func customerErrors(prefix string) map[string]struct {
 		"key with bits left over":     {changed(h, prefix+"Key", encoded[:42]+"5="), badKey},
 		"key in lines":                {changed(h, prefix+"Key", encoded[:4]+"\r\n"+encoded[4:]), badKey},
 		"key of 200 bytes":            {withKey(headers(), prefix, random(200)), badKey},
+		"key of 4000 bytes":           {withKey(headers(), prefix, random(4000)), badKey},
 		"MD5 of another key":          {changed(h, prefix+"Key-Md5", withKey(headers(), prefix, random(32)).Get(prefix+"Key-Md5")), invalidArgument(wrongMD5, sse, "null")},
 		"MD5 is not base64":           {changed(h, prefix+"Key-Md5", "x"), invalidArgument(wrongMD5, sse, "null")},
 		"MD5 of another short key":    {changed(withKey(headers(), prefix, random(24)), prefix+"Key-Md5", h.Get(prefix+"Key-Md5")), invalidArgument(wrongMD5, sse, "null")},

@@ -69,7 +69,8 @@ func TestAnswersToReadsThatDoNotFitTheObject(t *testing.T) {
 				if isSSEC {
 					requireNotOpened(t, encryption.SSEC, open(&encryption.Request{CustomerKey: kms.NewSecret(random(32))}))
 				} else {
-					require.Equal(t, "InvalidRequest", encryption.S3Error(open(&encryption.Request{Mode: encryption.SSEC})).Code)
+					err := open(&encryption.Request{Mode: encryption.SSEC})
+					require.Equal(t, "The encryption parameters are not applicable to this object.", encryption.S3Error(err).Message)
 				}
 			})
 		}
