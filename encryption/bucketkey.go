@@ -146,7 +146,13 @@ func (b *bucketKeys) get(ctx context.Context, name bucketKeyName, generate func(
 		_, err := b.loads.Do(ctx, load, func(ctx context.Context) (k bucketKey, err error) {
 			k, made, err = b.load(ctx, load, generate)
 			return k, err
-		}, func(k bucketKey) { dk, last = k.take() })
+		}, func(k bucketKey) {
+			if made {
+				dk = copyDataKey(k.dk) // whoever asked is counted already
+			} else {
+				dk, last = k.take()
+			}
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -199,12 +205,12 @@ func (b *bucketKeys) load(ctx context.Context, load bucketKeyLoad, generate func
 	}
 	b.misses.Add(1)
 	k = bucketKey{made: time.Now(), left: new(atomic.Int64)}
-	k.left.Store(b.maxObjects)
+	k.left.Store(b.maxObjects - 1)
 	if k.dk, err = generate(ctx); err != nil {
 		return bucketKey{}, true, err
 	}
 	// Where the default key has become another one meanwhile, the data key is not of this name.
-	if k.dk.KeyID == load.name.keyID {
+	if k.dk.KeyID == load.name.keyID && b.maxObjects > 1 {
 		b.entries.PutSince(load.mark, load.name, k.copy())
 	}
 	return k, true, nil
