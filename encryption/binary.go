@@ -2,19 +2,18 @@ package encryption
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"unicode/utf8"
 
-	"github.com/objectkms/kms"
 	"github.com/objectkms/kms/internal/cobblestone"
 	"github.com/objectkms/kms/internal/encctx"
 )
 
 // The binary form of an envelope.
 const (
-	envelopeVersion  = 1
-	flagBucketKey    = 1
-	layoutOneMessage = 1
+	envelopeVersion = 1
+	flagBucketKey   = 1
 
 	objectKeySize = cobblestone.KeySize
 	sealedKeySize = cobblestone.HeaderSize + objectKeySize + cobblestone.Overhead
@@ -32,6 +31,11 @@ func (e *Envelope) appendBinary(dst []byte) []byte {
 	return append(dst, e.wrapped...)
 }
 
+// binarySize returns the size in bytes of the binary form.
+func (e *Envelope) binarySize() int {
+	return 3 + 2 + len(e.keyID) + 2 + len(e.context) + e.layout.binarySize() + len(e.sealed) + 2 + len(e.wrapped)
+}
+
 // appendBound appends what the sealed object key is bound to: all that stands before it.
 func (e *Envelope) appendBound(dst []byte) []byte {
 	var flags byte
@@ -43,35 +47,33 @@ func (e *Envelope) appendBound(dst []byte) []byte {
 	dst = append(dst, e.keyID...)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(e.context)))
 	dst = append(dst, e.context...)
-	dst = append(dst, layoutOneMessage)
-	return binary.BigEndian.AppendUint64(dst, uint64(e.plainSize))
+	return e.layout.appendBinary(dst)
 }
 
-// parseBinary reads the binary form, strictly. The envelope keeps b.
-func parseBinary(b []byte) (*Envelope, error) {
+// parseBinary reads the binary form, strictly, with the layout that parse takes. The envelope keeps b. Its errors say what is wrong, and nothing else.
+func parseBinary(b []byte, parse func(*cursor) (layout, error)) (*Envelope, error) {
 	c := cursor{rest: b}
 	version, mode, flags := c.byte(), Mode(c.byte()), c.byte()
 	keyID, context := c.field(), c.field()
-	layout, size := c.byte(), c.uint64()
+	layout, layoutErr := parse(&c)
+	if layoutErr != nil && version == envelopeVersion && !c.short {
+		return nil, layoutErr
+	}
 	sealed := c.take(sealedKeySize)
 	wrapped := c.field()
 	switch {
 	case version != envelopeVersion && len(b) > 0:
-		return nil, envelopeError("has format version %d, want %d", version, envelopeVersion)
+		return nil, fmt.Errorf("has format version %d, want %d", version, envelopeVersion)
 	case c.short:
-		return nil, envelopeError("is cut short")
+		return nil, errors.New("is cut short")
 	case len(c.rest) > 0:
-		return nil, envelopeError("has %d bytes too many", len(c.rest))
+		return nil, fmt.Errorf("has %d bytes too many", len(c.rest))
 	case mode == None || mode > SSEC:
-		return nil, envelopeError("has mode %d, want 1 to %d", byte(mode), byte(SSEC))
+		return nil, fmt.Errorf("has mode %d, want 1 to %d", byte(mode), byte(SSEC))
 	case flags&^flagBucketKey != 0:
-		return nil, envelopeError("has flags %#x, want 0 or 1", flags)
-	case layout != layoutOneMessage:
-		return nil, envelopeError("has layout %d, want %d", layout, layoutOneMessage)
-	case size > uint64(MaxPlainSize):
-		return nil, envelopeError("has an object size of %d bytes, want at most %d", size, MaxPlainSize)
+		return nil, fmt.Errorf("has flags %#x, want 0 or 1", flags)
 	}
-	e := &Envelope{mode: mode, bucketKey: flags != 0, keyID: string(keyID), context: context, plainSize: int64(size), sealed: sealed, wrapped: wrapped}
+	e := &Envelope{mode: mode, bucketKey: flags != 0, keyID: string(keyID), context: context, layout: layout, sealed: sealed, wrapped: wrapped}
 	return e, e.checkFields()
 }
 
@@ -79,23 +81,23 @@ func parseBinary(b []byte) (*Envelope, error) {
 func (e *Envelope) checkFields() error {
 	if e.mode == SSEC {
 		if e.bucketKey || e.keyID != "" || len(e.context) > 0 || len(e.wrapped) > 0 {
-			return envelopeError("of mode %v has a bucket key, a key id, a context or a wrapped data key", e.mode)
+			return fmt.Errorf("of mode %v has a bucket key, a key id, a context or a wrapped data key", e.mode)
 		}
 		return nil
 	}
 	switch {
 	case e.keyID == "" || len(e.keyID) > maxKeyID || !utf8.ValidString(e.keyID):
-		return envelopeError("has a key id of %d bytes, want 1 to %d of UTF-8", len(e.keyID), maxKeyID)
+		return fmt.Errorf("has a key id of %d bytes, want 1 to %d of UTF-8", len(e.keyID), maxKeyID)
 	case len(e.wrapped) == 0 || len(e.wrapped) > maxWrapped:
-		return envelopeError("has a wrapped data key of %d bytes, want 1 to %d", len(e.wrapped), maxWrapped)
+		return fmt.Errorf("has a wrapped data key of %d bytes, want 1 to %d", len(e.wrapped), maxWrapped)
 	case e.mode != SSEKMS && len(e.context) > 0:
-		return envelopeError("of mode %v has an encryption context", e.mode)
+		return fmt.Errorf("of mode %v has an encryption context", e.mode)
 	case len(e.context) > maxUserContext:
-		return envelopeError("has an encryption context of %d bytes, want at most %d", len(e.context), maxUserContext)
+		return fmt.Errorf("has an encryption context of %d bytes, want at most %d", len(e.context), maxUserContext)
 	}
 	context, err := encctx.Parse(e.context)
 	if err != nil || checkUserContext(context) != nil {
-		return envelopeError("has a malformed encryption context")
+		return errors.New("has a malformed encryption context")
 	}
 	return nil
 }
@@ -126,6 +128,13 @@ func (c *cursor) byte() byte {
 	return 0
 }
 
+func (c *cursor) uint16() uint16 {
+	if b := c.take(2); b != nil {
+		return binary.BigEndian.Uint16(b)
+	}
+	return 0
+}
+
 func (c *cursor) uint64() uint64 {
 	if b := c.take(8); b != nil {
 		return binary.BigEndian.Uint64(b)
@@ -134,15 +143,4 @@ func (c *cursor) uint64() uint64 {
 }
 
 // field takes a field that has its length in two bytes before it.
-func (c *cursor) field() []byte {
-	b := c.take(2)
-	if b == nil {
-		return nil
-	}
-	return c.take(int(binary.BigEndian.Uint16(b)))
-}
-
-// envelopeError says what is wrong with a stored envelope.
-func envelopeError(format string, args ...any) error {
-	return fmt.Errorf("%w: envelope %s", kms.ErrDecrypt, fmt.Sprintf(format, args...))
-}
+func (c *cursor) field() []byte { return c.take(int(c.uint16())) }

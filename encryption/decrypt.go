@@ -21,21 +21,16 @@ func (s *Service) DecryptStream(ctx context.Context, id ObjectID, env *Envelope,
 	if err != nil {
 		return nil, err
 	}
-	defer key.Destroy()
-	header, err := readHeader(stored)
+	whole, err := env.layout.stretch(0, env.PlainSize())
+	if err != nil {
+		key.Destroy()
+		return nil, err
+	}
+	r, err := newPlainReader(newMessages(env.layout, key), whole, nil, stored)
 	if err != nil {
 		return nil, err
 	}
-	decrypter, err := cobblestone.NewDecrypter(key.Bytes(), messageContext(), header)
-	if err != nil {
-		return nil, openError(err)
-	}
-	const off = 0
-	r, err := newPlainReader(decrypter, stored, off, env.plainSize, env.plainSize)
-	if err != nil {
-		return nil, err
-	}
-	r.whole = stored
+	r.trailing = stored
 	return r, nil
 }
 
@@ -56,62 +51,6 @@ func storedError(err error) error {
 	return err
 }
 
-// plainReader reads plaintext from the chunks of a stored body.
-type plainReader struct {
-	chunks *cobblestone.ChunkReader
-	whole  io.Reader // of a whole body: nothing may follow
-	closer io.Closer // what was opened for this reader
-	err    error
-}
-
-// newPlainReader returns the reader of n bytes from off, of which the first chunk is authentic. stored stands at that chunk.
-func newPlainReader(d *cobblestone.Decrypter, stored io.Reader, off, n, plainSize int64) (*plainReader, error) {
-	chunks, err := d.NewChunkReader(stored, off, n, plainSize)
-	if err != nil {
-		return nil, err
-	}
-	if err := chunks.Prefetch(); err != nil {
-		return nil, openError(err)
-	}
-	return &plainReader{chunks: chunks}, nil
-}
-
-// Read implements io.Reader.
-func (r *plainReader) Read(p []byte) (int, error) {
-	if r.err != nil {
-		return 0, r.err
-	}
-	n, err := r.chunks.Read(p)
-	if err != nil {
-		r.end(err)
-	}
-	return n, r.err
-}
-
-// WriteTo implements io.WriterTo.
-func (r *plainReader) WriteTo(w io.Writer) (int64, error) {
-	if r.err == io.EOF {
-		return 0, nil
-	}
-	if r.err != nil {
-		return 0, r.err
-	}
-	n, err := r.chunks.WriteTo(w)
-	r.end(endOfWrite(err))
-	if r.err == io.EOF {
-		return n, nil
-	}
-	return n, r.err
-}
-
-// end takes the error that the chunks ended with.
-func (r *plainReader) end(err error) {
-	if err == io.EOF && r.whole != nil {
-		err = expectEOF(r.whole)
-	}
-	r.err = openError(err)
-}
-
 // expectEOF returns io.EOF if nothing follows.
 func expectEOF(stored io.Reader) error {
 	const maxIdleReads = 100
@@ -129,18 +68,4 @@ func expectEOF(stored io.Reader) error {
 		}
 	}
 	return io.ErrNoProgress
-}
-
-// Close implements io.Closer. Later reads are ErrClosed.
-func (r *plainReader) Close() error {
-	if r.err == nil || r.err == io.EOF {
-		r.err = kms.ErrClosed
-	}
-	r.chunks = nil
-	closer := r.closer
-	r.closer = nil
-	if closer == nil {
-		return nil
-	}
-	return closer.Close()
 }

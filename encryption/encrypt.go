@@ -56,7 +56,7 @@ type EncryptedObject struct {
 }
 
 func (o *EncryptedObject) start() (err error) {
-	o.message, err = cobblestone.NewEncryptReader(o.objectKey.Bytes(), messageContext(), &o.body)
+	o.message, err = cobblestone.NewEncryptReader(o.objectKey.Bytes(), message{}.context(), &o.body)
 	if err == nil && o.body.declared > 0 {
 		err = o.seal(o.body.declared)
 	}
@@ -123,7 +123,7 @@ func (o *EncryptedObject) end(err error) {
 
 // seal makes the envelope, after which the keys are not needed any more.
 func (o *EncryptedObject) seal(plainSize int64) (err error) {
-	o.env, err = o.sealer.seal(o.objectKey, plainSize)
+	o.env, err = o.sealer.seal(o.objectKey, oneMessage(plainSize))
 	o.wipeKeys()
 	return err
 }
@@ -166,7 +166,7 @@ func (o *EncryptedObject) StoredSize() int64 {
 	if err != nil {
 		return -1
 	}
-	return StoredSize(env.plainSize)
+	return env.layout.storedSize()
 }
 
 // KeyID returns the id of the master key, as the KeyService answered it. It is empty for SSE-C.

@@ -3,6 +3,7 @@ package encryption
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 
 	"github.com/objectkms/kms"
@@ -23,7 +24,7 @@ type Envelope struct {
 	bucketKey bool
 	keyID     string
 	context   []byte // the client's part, in canonical form
-	plainSize int64
+	layout    layout
 	sealed    []byte // the object key
 	wrapped   []byte // the data key
 }
@@ -52,7 +53,7 @@ func (e *Envelope) Context() kms.EncryptionContext {
 }
 
 // PlainSize returns the size of the object in bytes.
-func (e *Envelope) PlainSize() int64 { return e.plainSize }
+func (e *Envelope) PlainSize() int64 { return e.layout.plainSize() }
 
 // check refuses the envelopes that are none.
 func (e *Envelope) check() error {
@@ -67,8 +68,7 @@ func (e *Envelope) MarshalText() ([]byte, error) {
 	if err := e.check(); err != nil {
 		return nil, err
 	}
-	b := e.appendBinary(nil)
-	return base64.RawURLEncoding.AppendEncode(make([]byte, 0, base64.RawURLEncoding.EncodedLen(len(b))), b), nil
+	return encodeText(e.appendBinary(nil)), nil
 }
 
 // UnmarshalText sets e to the envelope that has exactly this text form. Empty text is ErrInvalidRequest; any other text that MarshalText does not
@@ -77,24 +77,47 @@ func (e *Envelope) UnmarshalText(text []byte) error {
 	if len(text) == 0 {
 		return (*Envelope)(nil).check()
 	}
-	if n := base64.RawURLEncoding.DecodedLen(len(text)); n > maxEnvelope {
-		return envelopeError("has %d bytes, want at most %d", n, maxEnvelope)
-	}
-	b, err := base64.RawURLEncoding.AppendDecode(nil, text)
+	parsed, err := parseText(text, parseLayout)
 	if err != nil {
-		return envelopeError("is not base64url without padding")
-	}
-	parsed, err := parseBinary(b)
-	if err != nil {
-		return err
-	}
-	// The decoder passes over line ends and unused bits, so one value would have many texts.
-	again, err := parsed.MarshalText()
-	if err != nil || !bytes.Equal(again, text) {
-		return envelopeError("is not in canonical form")
+		return malformed("envelope", err)
 	}
 	*e = *parsed
 	return nil
+}
+
+// parseText reads the text form of an envelope or of the state of an upload.
+func parseText(text []byte, parse func(*cursor) (layout, error)) (*Envelope, error) {
+	b, err := decodeText(text, maxEnvelope)
+	if err != nil {
+		return nil, err
+	}
+	return parseBinary(b, parse)
+}
+
+// encodeText returns the text of a binary form: base64url without padding.
+func encodeText(b []byte) []byte {
+	return base64.RawURLEncoding.AppendEncode(make([]byte, 0, base64.RawURLEncoding.EncodedLen(len(b))), b)
+}
+
+// decodeText returns the binary form, of at most limit bytes, that has exactly this text.
+func decodeText(text []byte, limit int) ([]byte, error) {
+	if n := base64.RawURLEncoding.DecodedLen(len(text)); n > limit {
+		return nil, fmt.Errorf("has %d bytes, want at most %d", n, limit)
+	}
+	b, err := base64.RawURLEncoding.AppendDecode(nil, text)
+	if err != nil {
+		return nil, errors.New("is not base64url without padding")
+	}
+	// The decoder passes over line ends and unused bits, so one value would have many texts.
+	if !bytes.Equal(encodeText(b), text) {
+		return nil, errors.New("is not in canonical form")
+	}
+	return b, nil
+}
+
+// malformed is the error for something stored that cannot be what it should be.
+func malformed(what string, err error) error {
+	return fmt.Errorf("%w: %s %w", kms.ErrDecrypt, what, err)
 }
 
 // Map returns the envelope as a map to add to the object's metadata: one entry, "objectkms-envelope". It is nil for the zero
@@ -123,6 +146,7 @@ type ObjectInfo struct {
 	KeyID     string
 	BucketKey bool
 	PlainSize int64 // of the object, in bytes
+	Parts     int   // that the object was uploaded in, or 0
 }
 
 // Info tells what a listing shows of an object, from its envelope and the size of its stored body in bytes. Nothing of it is authentic: it is never to be
@@ -134,12 +158,12 @@ func Info(env *Envelope, storedSize int64) (ObjectInfo, error) {
 	if err := env.checkStoredSize(storedSize); err != nil {
 		return ObjectInfo{}, err
 	}
-	return ObjectInfo{Mode: env.mode, KeyID: env.keyID, BucketKey: env.bucketKey, PlainSize: env.plainSize}, nil
+	return ObjectInfo{Mode: env.mode, KeyID: env.keyID, BucketKey: env.bucketKey, PlainSize: env.PlainSize(), Parts: env.layout.parts()}, nil
 }
 
 // checkStoredSize refuses a stored size other than the one that the layout implies.
 func (e *Envelope) checkStoredSize(stored int64) error {
-	if want := StoredSize(e.plainSize); stored != want {
+	if want := e.layout.storedSize(); stored != want {
 		return fmt.Errorf("%w: stored object has %d bytes, want %d", kms.ErrDecrypt, stored, want)
 	}
 	return nil

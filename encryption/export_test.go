@@ -8,24 +8,27 @@ type Parts struct {
 	BucketKey       bool
 	KeyID           string
 	Context         []byte
-	PlainSize       int64
+	Layout          layout
 	Sealed, Wrapped []byte
 }
 
 // Parts returns the fields of the envelope.
 func (e *Envelope) Parts() Parts {
-	return Parts{e.mode, e.bucketKey, e.keyID, e.context, e.plainSize, e.sealed, e.wrapped}
+	return Parts{e.mode, e.bucketKey, e.keyID, e.context, e.layout, e.sealed, e.wrapped}
 }
+
+// PlainSize returns the size in the layout.
+func (p Parts) PlainSize() int64 { return p.Layout.plainSize() }
 
 // Envelope returns the envelope with these fields, whether or not it could be parsed.
 func (p Parts) Envelope() *Envelope {
-	return &Envelope{p.Mode, p.BucketKey, p.KeyID, p.Context, p.PlainSize, p.Sealed, p.Wrapped}
+	return &Envelope{p.Mode, p.BucketKey, p.KeyID, p.Context, p.Layout, p.Sealed, p.Wrapped}
 }
 
 // SealContext returns what the object key in the envelope is bound to.
 func (p Parts) SealContext(id ObjectID) []byte {
 	e := p.Envelope()
-	return e.sealContext(id, e.effectiveContext(id))
+	return e.sealContext(id, "", e.effectiveContext(id))
 }
 
 // EffectiveContext returns the encryption context of the data key in the envelope.
@@ -37,4 +40,4 @@ func (p Parts) EffectiveContext(id ObjectID) kms.EncryptionContext {
 func (o *EncryptedObject) Keys() []*kms.Secret { return []*kms.Secret{o.objectKey, o.sealer.inputKey} }
 
 // Key returns the secret that is held until the header was seen.
-func (o *Object) Key() *kms.Secret { return o.key }
+func (o *Object) Key() *kms.Secret { return o.messages.key }

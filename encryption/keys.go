@@ -19,6 +19,7 @@ const (
 	arnPrefix       = "arn:aws:s3:::"
 	customerKeyInfo = "objectkms/v1/customer-key"
 	objectKeyLabel  = "object-key"
+	uploadLabel     = "upload"
 	objectLabel     = "object"
 )
 
@@ -40,17 +41,18 @@ func (e *Envelope) effectiveContext(id ObjectID) kms.EncryptionContext {
 	return context
 }
 
-// sealContext returns what the sealed object key is bound to.
-func (e *Envelope) sealContext(id ObjectID, effective kms.EncryptionContext) []byte {
+// sealContext returns what the sealed object key is bound to: the object, or the upload of one, which has an id of its own and no version id yet.
+func (e *Envelope) sealContext(id ObjectID, uploadID string, effective kms.EncryptionContext) []byte {
 	const room = 128 // for labels and lengths
 	canonical := encctx.Append(make([]byte, 0, encctx.Size(effective)), effective)
 	bound := e.appendBound(make([]byte, 0, room+len(e.keyID)+len(e.context)))
-	dst := make([]byte, 0, room+len(id.Bucket)+len(id.Key)+len(id.Version)+len(canonical)+len(bound))
-	return encctx.Bind(dst, objectKeyLabel, []byte(id.Bucket), []byte(id.Key), []byte(id.boundVersion()), canonical, bound)
+	label, last := objectKeyLabel, id.boundVersion()
+	if uploadID != "" {
+		label, last = uploadLabel, uploadID
+	}
+	dst := make([]byte, 0, room+len(id.Bucket)+len(id.Key)+len(last)+len(canonical)+len(bound))
+	return encctx.Bind(dst, label, []byte(id.Bucket), []byte(id.Key), []byte(last), canonical, bound)
 }
-
-// messageContext returns what the body is bound to. The name is not in it: a copy needs a new envelope, but no new body.
-func messageContext() []byte { return encctx.Bind(make([]byte, 0, 32), objectLabel) }
 
 func newObjectKey() *kms.Secret {
 	key := make([]byte, objectKeySize)
@@ -58,10 +60,11 @@ func newObjectKey() *kms.Secret {
 	return kms.NewSecret(key)
 }
 
-// A sealer seals object keys for one object, under a new data key or the customer's key.
+// A sealer seals object keys for one object, or for an upload of one, under a data key or the customer's key.
 type sealer struct {
 	id        ObjectID
-	env       Envelope // of the object, but for the size and the sealed key
+	uploadID  string   // of an upload
+	env       Envelope // of the object, but for the layout and the sealed key
 	effective kms.EncryptionContext
 	inputKey  *kms.Secret
 	answered  protection // but for the encryption context
@@ -95,16 +98,19 @@ func (s *Service) newSealer(ctx context.Context, id ObjectID, req *Request) (*se
 	return l, nil
 }
 
-// seal returns the envelope of an object of the given size with this object key.
-func (l *sealer) seal(objectKey *kms.Secret, plainSize int64) (*Envelope, error) {
+// seal returns the envelope of an object of the given layout with this object key.
+func (l *sealer) seal(objectKey *kms.Secret, layout layout) (*Envelope, error) {
 	env := l.env
-	env.plainSize = plainSize
+	env.layout = layout
 	sealed := make([]byte, 0, sealedKeySize)
-	sealed, err := cobblestone.Seal(sealed, l.inputKey.Bytes(), env.sealContext(l.id, l.effective), objectKey.Bytes())
+	sealed, err := cobblestone.Seal(sealed, l.inputKey.Bytes(), env.sealContext(l.id, l.uploadID, l.effective), objectKey.Bytes())
 	if err != nil {
 		return nil, err
 	}
 	env.sealed = sealed
+	if n := env.binarySize(); n > maxEnvelope {
+		return nil, fmt.Errorf("%w: envelope has %d bytes, want at most %d", kms.ErrInvalidRequest, n, maxEnvelope)
+	}
 	return &env, nil
 }
 
@@ -162,21 +168,41 @@ func (s *Service) openObjectKey(ctx context.Context, id ObjectID, env *Envelope,
 	if err := req.checkRead(env, &s.opts); err != nil {
 		return nil, err
 	}
-	effective := env.effectiveContext(id)
-	inputKey, err := s.openInputKey(ctx, env, effective, req.customerKey())
+	l, key, err := s.openSealed(ctx, id, "", env, req)
 	if err != nil {
-		return nil, err
-	}
-	defer inputKey.Destroy()
-	key := make([]byte, 0, objectKeySize)
-	key, err = cobblestone.Open(key, inputKey.Bytes(), env.sealContext(id, effective), env.sealed)
-	if err = openError(err); err != nil {
 		if env.mode == SSEC && errors.Is(err, kms.ErrDecrypt) {
 			err = errWrongCustomerKey(err)
 		}
 		return nil, err
 	}
-	return kms.NewSecret(key), nil
+	l.inputKey.Destroy()
+	return key, nil
+}
+
+// openSealed opens the object key in an envelope or in the state of an upload, for a request that has been checked. It returns what has sealed it too. The
+// caller destroys both keys.
+func (s *Service) openSealed(ctx context.Context, id ObjectID, uploadID string, env *Envelope, req *Request) (*sealer, *kms.Secret, error) {
+	l := &sealer{id: id, uploadID: uploadID, env: *env, effective: env.effectiveContext(id), answered: s.answered(env, req)}
+	var err error
+	if l.inputKey, err = s.openInputKey(ctx, env, l.effective, req.customerKey()); err != nil {
+		return nil, nil, err
+	}
+	key := make([]byte, 0, objectKeySize)
+	key, err = cobblestone.Open(key, l.inputKey.Bytes(), env.sealContext(id, uploadID, l.effective), env.sealed)
+	if err != nil {
+		l.inputKey.Destroy()
+		return nil, nil, openError(err)
+	}
+	return l, kms.NewSecret(key), nil
+}
+
+// answered returns what the responses to reads with this request tell.
+func (s *Service) answered(env *Envelope, req *Request) protection {
+	p := protection{mode: env.mode, keyID: s.opts.answerKeyID("", env.keyID), bucketKey: env.bucketKey}
+	if env.mode == SSEC {
+		p.customerKeyMD5 = req.echoCustomerKey()
+	}
+	return p
 }
 
 // openInputKey returns the key that the object key is sealed under.

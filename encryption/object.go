@@ -1,14 +1,11 @@
 package encryption
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/objectkms/kms"
-	"github.com/objectkms/kms/internal/cobblestone"
 )
 
 // OpenObject opens a stored object for reads of any part of it. It asks the KeyService for the data key, once, and reads nothing of the body, whose
@@ -23,84 +20,41 @@ func (s *Service) OpenObject(ctx context.Context, id ObjectID, env *Envelope, re
 		key.Destroy()
 		return nil, err
 	}
-	answered := protection{mode: env.mode, keyID: s.opts.answerKeyID("", env.keyID), bucketKey: env.bucketKey}
-	if env.mode == SSEC {
-		answered.customerKeyMD5 = req.echoCustomerKey()
-	}
-	return &Object{plainSize: env.plainSize, answered: answered, key: key}, nil
+	return &Object{messages: newMessages(env.layout, key), answered: s.answered(env, req)}, nil
 }
 
 // Object is a stored object that was opened. It is safe for concurrent use. Close it when all was read.
 type Object struct {
-	plainSize int64
-	answered  protection
-
-	mu        sync.Mutex
-	key       *kms.Secret            // until the header was seen
-	header    []byte                 // of the stored body
-	decrypter *cobblestone.Decrypter // of the message with that header
-	closed    bool
+	messages *messages
+	answered protection
 }
 
 // Size returns the size of the object in bytes, which the envelope's seal has authenticated.
-func (o *Object) Size() int64 { return o.plainSize }
+func (o *Object) Size() int64 { return o.messages.layout.plainSize() }
 
-// Span returns which bytes of the stored body [Object.Range] reads for n bytes from off: length bytes from start, in whole chunks. A span
-// with the first chunk begins with the header, at 0. For any other span the header, StoredSize(0)-16 bytes at 0, may be read too. The last chunk,
-// which may be empty, belongs to the ranges that end with the object. A range that is not within the object is ErrInvalidRequest.
+// Parts returns the number of parts that the object was uploaded in. It is 0 for an object that was not.
+func (o *Object) Parts() int { return o.messages.layout.parts() }
+
+// Part returns which bytes of the object a part is: size bytes from off, to be read as a range. An object that was not uploaded in parts is its own part 1. For
+// the number of no part it fails with ErrInvalidRequest and the [*Error] InvalidPartNumber.
+func (o *Object) Part(number int) (off, size int64, err error) {
+	m, err := o.messages.layout.part(number)
+	return m.plain, m.size, err
+}
+
+// Span returns which bytes of the stored body [Object.Range] reads for n bytes from off: length bytes from start, in whole chunks, with the headers that lie between
+// them. A span that begins with the first chunk of the body, or of a part, begins with the header before it. For any other span that header, StoredSize(0)-16 bytes
+// where the body or the part begins, may be read too. The last chunk of the body or of a part, which may be empty, belongs to
+// the ranges that end with it. A range that is not within the object is ErrInvalidRequest.
 func (o *Object) Span(off, n int64) (start, length int64, err error) {
-	start, length, err = cobblestone.Span(off, n, o.plainSize)
-	if err != nil {
-		return 0, 0, fmt.Errorf("%w: range of %d bytes from %d, want it within %d bytes", kms.ErrInvalidRequest, n, off, o.plainSize)
-	}
-	if start == cobblestone.HeaderSize && length > 0 {
-		return 0, length + start, nil
-	}
-	return start, length, nil
+	s, err := o.messages.layout.stretch(off, n)
+	return s.start, s.length, err
 }
 
-// open returns the decrypter of the message with this header.
-func (o *Object) open(header []byte) (*cobblestone.Decrypter, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	switch {
-	case o.closed:
-		return nil, kms.ErrClosed
-	case o.decrypter == nil:
-		return o.openFirst(header)
-	case !bytes.Equal(o.header, header):
-		return nil, kms.ErrDecrypt
-	}
-	return o.decrypter, nil
-}
-
-func (o *Object) openFirst(header []byte) (*cobblestone.Decrypter, error) {
-	decrypter, err := cobblestone.NewDecrypter(o.key.Bytes(), messageContext(), header)
-	if err != nil {
-		return nil, openError(err)
-	}
-	o.key.Destroy()
-	o.header, o.decrypter = header, decrypter
-	return decrypter, nil
-}
-
-// opened returns the decrypter, or nil if the header was not seen yet.
-func (o *Object) opened() (*cobblestone.Decrypter, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.closed {
-		return nil, kms.ErrClosed
-	}
-	return o.decrypter, nil
-}
-
-// Close wipes the keys. Later calls but Size and Span are ErrClosed, also of ReaderAts; readers that Range returned go on until
+// Close wipes the keys. Later calls that read are ErrClosed, also of ReaderAts; readers that Range returned go on, and need the keys, until
 // they are closed. Its error is always nil.
 func (o *Object) Close() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.key.Destroy()
-	o.decrypter, o.closed = nil, true
+	o.messages.close()
 	return nil
 }
 
@@ -111,45 +65,50 @@ type ReaderAt struct {
 	stored io.ReaderAt
 }
 
-// NewReaderAt returns a ReaderAt over the stored body. It reads and checks the header, 56 bytes: a body that was made with another key is ErrDecrypt. An
+// NewReaderAt returns a ReaderAt over the stored body. It reads and checks the first header, 56 bytes: a body that was made with another key is ErrDecrypt. An
 // error of stored is returned wrapped, here and later.
 func (o *Object) NewReaderAt(stored io.ReaderAt) (*ReaderAt, error) {
-	header, err := readHeader(io.NewSectionReader(stored, 0, cobblestone.HeaderSize))
+	r := &ReaderAt{object: o, stored: stored}
+	if err := o.messages.retain(); err != nil {
+		return nil, err
+	}
+	defer o.messages.release()
+	_, err := o.messages.fetchHeader(o.messages.layout.message(0), r.fetch)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := o.open(header); err != nil {
-		return nil, err
-	}
-	return &ReaderAt{object: o, stored: stored}, nil
+	return r, nil
 }
 
-// ReadAt implements [io.ReaderAt]. Each call reads and opens the chunks that hold the bytes asked for. It fails with ErrDecrypt at the first chunk
-// that is not authentic; the n bytes before are. It is safe for concurrent use if the stored body's ReaderAt is.
+// fetch returns n stored bytes from off.
+func (r *ReaderAt) fetch(off, n int64) (io.ReadCloser, error) {
+	return io.NopCloser(io.NewSectionReader(r.stored, off, n)), nil
+}
+
+// ReadAt implements [io.ReaderAt]. Each call reads and opens the chunks that hold the bytes asked for, and the headers of parts that it has not seen of late. It
+// fails with ErrDecrypt at the first chunk that is not authentic; the n bytes before are. It is safe for concurrent use if the stored body's ReaderAt is.
 func (r *ReaderAt) ReadAt(p []byte, off int64) (int, error) {
-	size := r.object.plainSize
 	if off < 0 {
 		return 0, fmt.Errorf("%w: offset is %d, want 0 or more", kms.ErrInvalidRequest, off)
 	}
-	decrypter, err := r.object.opened()
-	if err != nil {
+	m := r.object.messages
+	if err := m.retain(); err != nil {
 		return 0, err
 	}
+	defer m.release()
+	size := m.layout.plainSize()
 	if off >= size {
 		return 0, io.EOF
 	}
 	want := min(int64(len(p)), size-off)
-	start, length, err := cobblestone.Span(off, want, size)
+	plain, err := m.read(off, want, r.fetch)
 	if err != nil {
 		return 0, err
 	}
-	chunks, err := decrypter.NewChunkReader(io.NewSectionReader(r.stored, start, length), off, want, size)
-	if err != nil {
-		return 0, err
-	}
-	n, err := io.ReadFull(chunks, p[:want])
+	defer plain.Close()
+	n, err := io.ReadFull(plain, p[:want])
 	if err == nil && n < len(p) {
 		err = io.EOF
 	}
-	return n, openError(err)
+	return n, err
 }

@@ -26,15 +26,15 @@ func (s *Service) Rewrap(ctx context.Context, from ObjectID, env *Envelope, req 
 		return nil, err
 	}
 	defer key.Destroy()
-	return s.sealFor(ctx, to, target, key, env.plainSize)
+	return s.sealFor(ctx, to, target, key, env.layout)
 }
 
 // sealFor seals an object key for an object.
-func (s *Service) sealFor(ctx context.Context, to ObjectID, target *Request, key *kms.Secret, plainSize int64) (*Envelope, error) {
+func (s *Service) sealFor(ctx context.Context, to ObjectID, target *Request, key *kms.Secret, layout layout) (*Envelope, error) {
 	sealer, err := s.newSealer(ctx, to, target)
 	if err != nil {
 		return nil, err
 	}
 	defer sealer.inputKey.Destroy()
-	return sealer.seal(key, plainSize)
+	return sealer.seal(key, layout)
 }

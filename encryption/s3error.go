@@ -13,6 +13,7 @@ import (
 const (
 	statusBadRequest          = 400
 	statusForbidden           = 403
+	statusRangeNotSatisfiable = 416
 	statusClientClosedRequest = 499
 	statusInternalServerError = 500
 	statusNotImplemented      = 501
@@ -26,6 +27,9 @@ const (
 	codeInvalidAlgorithm   = "InvalidEncryptionAlgorithmError"
 	codeInvalidArgument    = "InvalidArgument"
 	codeInvalidRequest     = "InvalidRequest"
+	codeInvalidPart        = "InvalidPart"
+	codeInvalidPartNumber  = "InvalidPartNumber"
+	codeInvalidPartOrder   = "InvalidPartOrder"
 	codeKMSDisabled        = "KMS.DisabledException"
 	codeKMSInvalidState    = "KMS.KMSInvalidStateException"
 	codeKMSNotFound        = "KMS.NotFoundException"

@@ -158,3 +158,8 @@ func errPartParameters(cause error) *Error {
 func errPartKey(cause error) *Error {
 	return requestError("The provided encryption parameters did not match the ones used originally.", cause)
 }
+
+// errNoSuchPart is for a read of a part that the object does not have. The cause wraps kms.ErrInvalidRequest.
+func errNoSuchPart(cause error) *Error {
+	return &Error{Code: codeInvalidPartNumber, Status: statusRangeNotSatisfiable, Message: "The requested partnumber is not satisfiable", Err: cause}
+}

@@ -110,7 +110,7 @@ func TestSwappedPartsAreRefused(t *testing.T) {
 
 func same(a, b encryption.Parts) bool {
 	return a.Mode == b.Mode && a.BucketKey == b.BucketKey && a.KeyID == b.KeyID && bytes.Equal(a.Context, b.Context) &&
-		a.PlainSize == b.PlainSize && bytes.Equal(a.Sealed, b.Sealed) && bytes.Equal(a.Wrapped, b.Wrapped)
+		a.PlainSize() == b.PlainSize() && bytes.Equal(a.Sealed, b.Sealed) && bytes.Equal(a.Wrapped, b.Wrapped)
 }
 
 func TestOtherNamesAreRefused(t *testing.T) {
