@@ -183,6 +183,10 @@ func (r *rewrapAll) take(ctx context.Context, item *rewrapItem, result kms.Rewra
 	case result.Err != nil:
 		r.fail(item, result.Err)
 		return nil
+	case result.SourceKeyID != item.Envelope.keyID:
+		// Else whoever can change an envelope would bring the data key under a key of his own choice.
+		r.fail(item, kms.ErrDecrypt)
+		return nil
 	case result.KeyID != item.Envelope.keyID || n == 0 || n > maxWrapped:
 		r.fail(item, fmt.Errorf("%w: data key was rewrapped under key %q to %d bytes, want key %q and 1 to %d bytes",
 			kms.ErrKeyMaterial, result.KeyID, n, item.Envelope.keyID, maxWrapped))
