@@ -1,6 +1,11 @@
 package encryption
 
-import "github.com/objectkms/kms"
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/objectkms/kms"
+)
 
 const (
 	customerKeysMust = "Requests specifying Server Side Encryption with Customer provided keys must "
@@ -162,4 +167,23 @@ func errPartKey(cause error) *Error {
 // errNoSuchPart is for a read of a part that the object does not have. The cause wraps kms.ErrInvalidRequest.
 func errNoSuchPart(cause error) *Error {
 	return &Error{Code: codeInvalidPartNumber, Status: statusRangeNotSatisfiable, Message: "The requested partnumber is not satisfiable", Err: cause}
+}
+
+// errBadPartNumber is for a number that no part has.
+func errBadPartNumber(number int) *Error {
+	e := argumentError("Part number must be an integer between 1 and 10000, inclusive", "partNumber", strconv.Itoa(number))
+	e.Err = fmt.Errorf("%w: part number is %d, want 1 to %d", kms.ErrInvalidRequest, number, maxPartNumber)
+	return e
+}
+
+// errInvalidPart is for a part that an upload is completed with and does not have. The cause wraps kms.ErrInvalidRequest.
+func errInvalidPart(cause error) *Error {
+	const message = "One or more of the specified parts could not be found. The part may not have been uploaded, or the specified entity tag may not match the part's entity tag."
+	return &Error{Code: codeInvalidPart, Status: statusBadRequest, Message: message, Err: cause}
+}
+
+// errPartOrder is for parts that are not in the order of their numbers. The cause wraps kms.ErrInvalidRequest.
+func errPartOrder(cause error) *Error {
+	const message = "The list of parts was not in ascending order. Parts must be ordered by part number."
+	return &Error{Code: codeInvalidPartOrder, Status: statusBadRequest, Message: message, Err: cause}
 }
