@@ -113,7 +113,7 @@ func TestAnAttemptThatTimesOutIsSeenAsSuch(t *testing.T) {
 func TestATimeoutKeepsTheErrorOfTheAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, err := retry.Policy{Timeout: time.Second}.Do(t.Context(), temporary, func(context.Context) error {
-			time.Sleep(time.Second)
+			time.Sleep(time.Second + time.Nanosecond)
 			return errTemporary
 		})
 		require.ErrorIs(t, err, retry.ErrTimeout)
