@@ -3,6 +3,7 @@ package encryption_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"strconv"
 	"strings"
@@ -219,6 +220,22 @@ func TestTheVersionOfAWrappedDataKeyIsReadStrictly(t *testing.T) {
 		require.Zero(t, encryption.Parts{KeyID: "k", Wrapped: wrapped}.KeyVersion(), name)
 	}
 	require.Equal(t, uint32(9), encryption.Parts{KeyID: "k", Wrapped: []byte{1, 3, 1, 'k', 0, 0, 0, 9}}.KeyVersion())
+}
+
+// A version is only told by the bytes that a wrapped data key of the same key and version begins with.
+func FuzzVersionOfAWrappedDataKey(f *testing.F) {
+	f.Add("k", []byte{1, 1, 1, 'k', 0, 0, 0, 9, 'p'})
+	f.Add("default", []byte("vault:v7:abc"))
+	f.Add("", []byte{1, 2, 0, 0, 0, 0, 1})
+	f.Fuzz(func(t *testing.T, keyID string, wrapped []byte) {
+		version := encryption.Parts{KeyID: keyID, Wrapped: wrapped}.KeyVersion()
+		if version == 0 {
+			return
+		}
+		require.Contains(t, []byte{1, 2, 3}, wrapped[1])
+		header := append([]byte{1, wrapped[1], byte(len(keyID))}, keyID...)
+		require.True(t, bytes.HasPrefix(wrapped, binary.BigEndian.AppendUint32(header, version)))
+	})
 }
 
 func TestACensusIsBounded(t *testing.T) {
