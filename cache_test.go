@@ -37,6 +37,17 @@ func TestAWarmCacheAsksNoBackend(t *testing.T) {
 	require.Equal(t, 2, b.Calls("Decrypt"))
 }
 
+func TestCloseEmptiesTheCaches(t *testing.T) {
+	m, _ := newManager(t, kms.Options{})
+	wrapped, _ := generate(t, m, "k")
+	_, err := decrypt(t, m, wrapped)
+	require.NoError(t, err)
+	require.Equal(t, 1, m.CacheStats().DataKeys.Entries)
+	require.NoError(t, m.Close())
+	require.Zero(t, m.CacheStats().DataKeys.Entries)
+	require.Zero(t, m.CacheStats().Keys.Entries)
+}
+
 func TestADisabledCacheAsksTheBackendEveryTime(t *testing.T) {
 	m, b := newManager(t, kms.Options{Cache: kms.CacheOptions{Disabled: true}})
 	wrapped, _ := generate(t, m, "k")
