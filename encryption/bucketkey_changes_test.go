@@ -122,6 +122,7 @@ func TestSharedDataKeysAreWiped(t *testing.T) {
 			}
 		},
 		"expired": func(_ *testing.T, svc *encryption.Service) {
+			svc.BucketKeyStats() // under the lock that orders what was read before and what is wiped after
 			time.Sleep(time.Minute)
 			synctest.Wait()
 		},
