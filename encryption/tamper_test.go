@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"reflect"
 	"strconv"
 	"testing"
 	"testing/iotest"
@@ -110,7 +111,7 @@ func TestSwappedPartsAreRefused(t *testing.T) {
 
 func same(a, b encryption.Parts) bool {
 	return a.Mode == b.Mode && a.BucketKey == b.BucketKey && a.KeyID == b.KeyID && bytes.Equal(a.Context, b.Context) &&
-		a.PlainSize() == b.PlainSize() && bytes.Equal(a.Sealed, b.Sealed) && bytes.Equal(a.Wrapped, b.Wrapped)
+		reflect.DeepEqual(a.Layout, b.Layout) && bytes.Equal(a.Sealed, b.Sealed) && bytes.Equal(a.Wrapped, b.Wrapped)
 }
 
 func TestOtherNamesAreRefused(t *testing.T) {

@@ -1,0 +1,21 @@
+package encryption
+
+import "github.com/objectkms/kms"
+
+// Keys returns the secrets that are held until the upload is closed.
+func (u *Upload) Keys() []*kms.Secret { return []*kms.Secret{u.objectKey, u.sealer.inputKey} }
+
+// Parts returns the fields of the state.
+func (s *UploadState) Parts() Parts { return s.env.Parts() }
+
+// UploadState returns the state with these fields, whether or not it could be parsed.
+func (p Parts) UploadState() *UploadState { return &UploadState{env: *p.Envelope()} }
+
+// Sealed returns what is sealed in the receipt.
+func (p PartReceipt) Sealed() []byte { return p.sealed }
+
+// WithSealed returns the receipt with something else sealed in it.
+func (p PartReceipt) WithSealed(sealed []byte) PartReceipt {
+	p.sealed = sealed
+	return p
+}
