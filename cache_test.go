@@ -37,6 +37,17 @@ func TestAWarmCacheAsksNoBackend(t *testing.T) {
 	require.Equal(t, 2, b.Calls("Decrypt"))
 }
 
+func TestACacheServesNobodyWhoHasGone(t *testing.T) {
+	m, _ := newManager(t, kms.Options{})
+	wrapped, _ := generate(t, m, "k")
+	_, err := decrypt(t, m, wrapped)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = m.Decrypt(ctx, &kms.DecryptRequest{Ciphertext: wrapped})
+	require.ErrorIs(t, err, context.Canceled)
+}
+
 func TestCloseEmptiesTheCaches(t *testing.T) {
 	m, _ := newManager(t, kms.Options{})
 	wrapped, _ := generate(t, m, "k")

@@ -91,6 +91,23 @@ func TestCloseClosesEveryBackendOnceAndSaysWhatFailed(t *testing.T) {
 	require.Equal(t, 1, former)
 }
 
+// namedConfig opens a backend that does not know its own type.
+type namedConfig struct{ *mock.Backend }
+
+func (namedConfig) BackendType() string                       { return "named" }
+func (namedConfig) Open(context.Context) (kms.Backend, error) { return bare{mock.New()}, nil }
+
+func TestTheObserverSeesTheTypeThatTheConfigurationSays(t *testing.T) {
+	var seen string
+	m, err := kms.Open(t.Context(), kms.Config{Backend: namedConfig{mock.New()}, Options: kms.Options{
+		Observer: func(_ context.Context, op kms.Operation) { seen = op.Backend },
+	}})
+	require.NoError(t, err)
+	t.Cleanup(func() { m.Close() })
+	require.NoError(t, m.HealthCheck(t.Context()))
+	require.Equal(t, "named", seen)
+}
+
 // openWithFormer returns a Manager over a new backend and a former one that had a key "old", and
 // what the former one wrapped.
 func openWithFormer(t *testing.T, opts kms.Options) (m *kms.Manager, first, former *mock.Backend, wrapped, plaintext []byte) {
@@ -165,7 +182,7 @@ func TestRewrapMovesADataKeyFromAFormerBackend(t *testing.T) {
 	require.Equal(t, "new", resp.Items[0].KeyID)
 	require.Equal(t, "old", resp.Items[0].SourceKeyID)
 	require.Equal(t, uint32(1), resp.Items[0].SourceKeyVersion)
-	require.Error(t, resp.Items[1].Err)
+	require.ErrorIs(t, resp.Items[1].Err, kms.ErrKeyNotFound, "the first backend's error, where none opens the item")
 	require.Nil(t, resp.Items[1].Ciphertext)
 	require.ErrorIs(t, resp.Items[2].Err, kms.ErrInvalidRequest)
 	require.NoError(t, former.Close())
