@@ -19,3 +19,12 @@ func (p PartReceipt) WithSealed(sealed []byte) PartReceipt {
 	p.sealed = sealed
 	return p
 }
+
+// StoredSize returns the size of the stored body that the layout implies.
+func (p Parts) StoredSize() int64 { return p.Layout.storedSize() }
+
+// Span returns what is read for a range.
+func (p Parts) Span(off, n int64) (start, length int64, err error) {
+	s, err := p.Layout.stretch(off, n)
+	return s.start, s.length, err
+}
