@@ -218,40 +218,6 @@ func TestSharedDataKeysAreBounded(t *testing.T) {
 	require.Equal(t, kms.CacheCounts{Entries: 2, Hits: 2, Misses: 4, Evictions: 2}, svc.BucketKeyStats())
 }
 
-// changes are the operations of a Service that change the state of a key.
-func changes(svc *encryption.Service, keyID string) map[string]func(context.Context) error {
-	return map[string]func(context.Context) error{
-		"DeleteKey": func(ctx context.Context) error {
-			_, err := svc.DeleteKey(ctx, &kms.DeleteKeyRequest{KeyID: keyID})
-			return err
-		},
-		"CancelKeyDeletion": func(ctx context.Context) error {
-			_, err := svc.CancelKeyDeletion(ctx, &kms.CancelKeyDeletionRequest{KeyID: keyID})
-			return err
-		},
-		"EnableKey": func(ctx context.Context) error {
-			_, err := svc.EnableKey(ctx, &kms.EnableKeyRequest{KeyID: keyID})
-			return err
-		},
-		"DisableKey": func(ctx context.Context) error {
-			_, err := svc.DisableKey(ctx, &kms.DisableKeyRequest{KeyID: keyID})
-			return err
-		},
-		"RotateKey": func(ctx context.Context) error {
-			_, err := svc.RotateKey(ctx, &kms.RotateKeyRequest{KeyID: keyID})
-			return err
-		},
-		"ImportKey": func(ctx context.Context) error {
-			_, err := svc.ImportKey(ctx, &kms.ImportKeyRequest{KeyID: keyID, Material: kms.NewSecret(random(32))})
-			return err
-		},
-		"RemoveExpiredKeys": func(ctx context.Context) error {
-			_, err := svc.RemoveExpiredKeys(ctx, time.Now())
-			return err
-		},
-	}
-}
-
 // A change that failed may have arrived.
 func TestEachChangeOfAKeyDropsItsSharedDataKeys(t *testing.T) {
 	for op := range changes(nil, "") {

@@ -82,6 +82,67 @@ func TestRewrapAllToAnotherMode(t *testing.T) {
 	b.open(t, svc)
 }
 
+func TestRewrapAllSealsAgainWhereTheContextOrTheBucketKeyChanges(t *testing.T) {
+	svc, _ := newSharing(t, encryption.Options{})
+	b := newBucket()
+	b.fill(t, svc, 4, func(int) *encryption.Request { return &encryption.Request{Mode: encryption.SSEKMS} })
+	for _, req := range []encryption.Request{
+		{Mode: encryption.SSEKMS, BucketKey: true},
+		{Mode: encryption.SSEKMS, BucketKey: true, Context: kms.EncryptionContext{"a": "b"}},
+		{Mode: encryption.SSEKMS},
+	} {
+		opts := encryption.RewrapAllOptions{Request: func(encryption.Item) *encryption.Request { return &req }}
+		require.Equal(t, 4, b.rewrap(t, svc, opts).Written)
+		require.Equal(t, req.BucketKey, b.envelopes[numbered(0)].BucketKey())
+		require.Equal(t, req.Context, b.envelopes[numbered(0)].Context())
+		require.Equal(t, 4, b.rewrap(t, svc, opts).Current)
+		b.open(t, svc)
+	}
+}
+
+func TestAKeyServiceThatIsDownEndsTheRunOfMoves(t *testing.T) {
+	svc, keys := newSharing(t, encryption.Options{})
+	b := newBucket()
+	b.fill(t, svc, 4, func(int) *encryption.Request { return &encryption.Request{Mode: encryption.SSES3} })
+	keys.FailNext("GenerateDataKey", nil)
+	for range 3 {
+		keys.FailNext("GenerateDataKey", kms.ErrUnavailable)
+	}
+	opts := encryption.RewrapAllOptions{KeyID: "other", Store: b.store}
+	report, err := svc.RewrapAll(t.Context(), b.from(""), opts)
+	require.ErrorIs(t, err, kms.ErrUnavailable)
+	require.Equal(t, 1, report.Written)
+	require.Equal(t, 1, report.Items)
+	require.Equal(t, "0", report.Cursor)
+}
+
+// foreignKeys is a KeyService with wrapped data keys of a form of its own, and without any optional operation.
+type foreignKeys struct{ plainKeys }
+
+func (k foreignKeys) GenerateDataKey(ctx context.Context, req *kms.GenerateDataKeyRequest) (*kms.GenerateDataKeyResponse, error) {
+	resp, err := k.plainKeys.GenerateDataKey(ctx, req)
+	if err == nil {
+		resp.Ciphertext = append([]byte("foreign:"), resp.Ciphertext...)
+	}
+	return resp, err
+}
+
+func (k foreignKeys) Decrypt(ctx context.Context, req *kms.DecryptRequest) (*kms.DecryptResponse, error) {
+	return k.plainKeys.Decrypt(ctx, &kms.DecryptRequest{Ciphertext: bytes.TrimPrefix(req.Ciphertext, []byte("foreign:")), Context: req.Context})
+}
+
+func TestAVersionThatIsNotKnownIsNeverCurrent(t *testing.T) {
+	svc := encryption.NewService(foreignKeys{plainKeys{newManager(t, newMock(t))}}, encryption.Options{})
+	b := newBucket()
+	b.fill(t, svc, 3, func(int) *encryption.Request { return &encryption.Request{Mode: encryption.SSES3} })
+	for range 2 {
+		report := b.rewrap(t, svc, encryption.RewrapAllOptions{})
+		require.Equal(t, 3, report.Written)
+		require.Equal(t, encryption.Census{version("default", 0): 3}, report.After)
+	}
+	b.open(t, svc)
+}
+
 // plainKeys is a KeyService without any optional operation.
 type plainKeys struct{ kms.KeyService }
 
