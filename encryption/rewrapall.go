@@ -104,6 +104,8 @@ func (e ItemError) Unwrap() error { return e.Err }
 // An item that fails is counted and reported, and fails no other. What concerns all items ends the run: the end of ctx, and a KeyService that is
 // unavailable or closed. The Report is right then too, and Report.Cursor is where to resume. It is safe to run beside reads and writes of the same objects as long as Store
 // compares before it replaces. Memory is bounded by BatchSize.
+//
+// A multipart upload that was begun before a rotation is completed under the version of its beginning: run again when such uploads are over.
 func (s *Service) RewrapAll(ctx context.Context, next func() (Item, bool), opts RewrapAllOptions) (Report, error) {
 	report := Report{Before: make(Census), After: make(Census)}
 	opts, err := opts.withDefaults(s)
