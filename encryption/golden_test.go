@@ -48,6 +48,7 @@ type goldenObject struct {
 	Body        string                `json:"body"`
 	PlainSize   int                   `json:"plain_size"`
 	PlainSHA256 string                `json:"plain_sha256"`
+	Upload      *goldenUpload         `json:"upload,omitempty"`
 }
 
 func (o goldenObject) id() encryption.ObjectID {
@@ -73,7 +74,7 @@ func readGolden(t *testing.T) (goldenManifest, *ring) {
 func TestObjectsOfVersion1OpenForEver(t *testing.T) {
 	manifest, ring := readGolden(t)
 	svc := encryption.NewService(ring, encryption.Options{})
-	require.Len(t, manifest.Objects, 13)
+	require.Len(t, manifest.Objects, 16)
 	for _, o := range manifest.Objects {
 		t.Run(o.Name, func(t *testing.T) {
 			body, err := os.ReadFile(filepath.Join(golden, o.Body))

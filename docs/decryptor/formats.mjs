@@ -23,6 +23,8 @@ function expand(key, info, size) {
   return out.subarray(0, size)
 }
 
+const storedSize = (size) => headerSize + size + tagSize * (Math.floor(size / chunkSize) + 1)
+
 /** open returns the plaintext of a message under a 32-byte key and a context. */
 export function open(key, context, message) {
   check(key.length === 32, 'input key')
@@ -60,6 +62,7 @@ function openChunk(key, baseNonce, number, chunk) {
 // ---- Contexts
 
 const uint32 = (n) => { const b = Buffer.alloc(4); b.writeUInt32BE(n); return b }
+const uint64 = (n) => { const b = Buffer.alloc(8); b.writeBigUInt64BE(BigInt(n)); return b }
 const field = (bytes) => { const b = Buffer.from(bytes); return Buffer.concat([uint32(b.length), b]) }
 
 /** bind is the context of one use of a key. */
@@ -146,14 +149,32 @@ export function parseEnvelope(text) {
   const flags = take(1)[0]
   const keyID = take16().toString()
   const context = parseContext(take16())
-  check(take(1)[0] === 1, 'layout')
-  const size = Number(take(8).readBigUInt64BE())
+  const layout = parseLayout(take)
   const bound = bytes.subarray(0, at)
   const sealed = take(headerSize + 32 + tagSize)
   const wrapped = take16()
   check(at === bytes.length, 'trailing bytes')
   check(mode >= 1 && mode <= 3 && flags <= 1, 'mode or flags')
-  return { mode, bucketKey: flags === 1, keyID, context, size, bound, sealed, wrapped }
+  return { mode, bucketKey: flags === 1, keyID, context, layout, bound, sealed, wrapped }
+}
+
+/** parseLayout returns the messages of the body in their order. The number of the only one is undefined. */
+function parseLayout(take) {
+  const kind = take(1)[0]
+  const integer = (size) => Number(BigInt('0x' + take(size).toString('hex')))
+  if (kind === 1) return { messages: [{ size: integer(8) }] }
+  check(kind === 2, 'layout')
+  const runs = integer(2)
+  check(runs >= 1 && runs * 12 <= 16384, 'runs')
+  const messages = []
+  for (let i = 0; i < runs; i++) {
+    const [first, count, size] = [integer(2), integer(2), integer(8)]
+    const last = messages.at(-1) ?? { number: 0 }
+    check(count >= 1 && first > last.number && first + count <= 10001, 'part numbers')
+    check(first !== last.number + 1 || size !== last.size, 'run is not whole')
+    for (let n = 0; n < count; n++) messages.push({ number: first + n, size })
+  }
+  return { messages, digest: take(32) }
 }
 
 function parseContext(form) {
@@ -184,7 +205,19 @@ export function openObject({ bucket, key, version = '' }, envelopeText, body, { 
     sealKey = wrapping.plaintext
   }
   const bound = bind('object-key', bucket, key, version === 'null' ? '' : version, canonical(effective), envelope.bound)
-  const plain = open(open(sealKey, bound, envelope.sealed), bind('object'), body)
-  check(plain.length === envelope.size, 'size')
-  return plain
+  return openBody(open(sealKey, bound, envelope.sealed), envelope.layout, body)
+}
+
+function openBody(key, { messages, digest }, body) {
+  check(messages.reduce((sum, { size }) => sum + storedSize(size), 0) === body.length, 'size')
+  const hash = crypto.createHash('sha256')
+  const plain = []
+  let at = 0
+  for (const { number, size } of messages) {
+    const message = body.subarray(at, at += storedSize(size))
+    plain.push(open(key, number === undefined ? bind('object') : bind('part', uint32(number)), message))
+    if (digest) hash.update(uint32(number)).update(uint64(size)).update(message.subarray(0, headerSize))
+  }
+  check(!digest || hash.digest().equals(digest), 'parts')
+  return Buffer.concat(plain)
 }
