@@ -2,7 +2,8 @@
 //
 // A PUT runs the body through [Service.EncryptStream] and stores two things: the encrypted body, and beside it, with the
 // object's metadata, the [Envelope]. A GET gives both back to [Service.DecryptStream], or to [Service.OpenObject] for ranges.
-// [Service.Rewrap] makes a new envelope for the same body, for a copy, a rename or another key.
+// [Service.Rewrap] makes a new envelope for the same body, for a copy, a rename or another key. An [Upload] makes an object of
+// parts, which is read like any other.
 //
 // A data key of the KeyService, or the client's own key, seals one random object key for each object, and that encrypts the body in chunks.
 // The envelope holds no secret, and nothing in it can be changed unnoticed: opening the object key authenticates all of it, together
@@ -58,11 +59,11 @@ func NewService(keys kms.KeyService, opts Options) *Service {
 // MaxPlainSize is the size of the largest object in bytes: 4 PiB less one byte.
 const MaxPlainSize = cobblestone.MaxPlainSize
 
-// StoredSize returns the size in bytes of the stored body of an object of the given size. It is -1 for a size that no
+// StoredSize returns the size in bytes of the stored body of an object of the given size, or of one part. It is -1 for a size that no
 // object has: a negative one, or one above [MaxPlainSize].
 func StoredSize(plain int64) int64 { return cobblestone.StoredSize(plain) }
 
-// PlainSize returns the size in bytes of the object whose stored body has the given size. It fails with [kms.ErrDecrypt] for a
+// PlainSize returns the size in bytes of the object whose stored body has the given size, or of one part. For objects that were uploaded in parts there is Info. It fails with [kms.ErrDecrypt] for a
 // size that no stored body has. It answers what is possible, not what is authentic: see [Info].
 func PlainSize(stored int64) (int64, error) {
 	plain, err := cobblestone.PlainSize(stored)

@@ -182,7 +182,7 @@ func (s *Service) openObjectKey(ctx context.Context, id ObjectID, env *Envelope,
 // openSealed opens the object key in an envelope or in the state of an upload, for a request that has been checked. It returns what has sealed it too. The
 // caller destroys both keys.
 func (s *Service) openSealed(ctx context.Context, id ObjectID, uploadID string, env *Envelope, req *Request) (*sealer, *kms.Secret, error) {
-	l := &sealer{id: id, uploadID: uploadID, env: *env, effective: env.effectiveContext(id), answered: s.answered(env, req)}
+	l := &sealer{id: id, uploadID: uploadID, env: *env, effective: env.effectiveContext(id)}
 	var err error
 	if l.inputKey, err = s.openInputKey(ctx, env, l.effective, req.customerKey()); err != nil {
 		return nil, nil, err

@@ -72,7 +72,7 @@ func (id ObjectID) boundVersion() string {
 //
 // On a read nil and the zero Request are right for all but SSE-C objects, which need the CustomerKey. What else is set is compared: another
 // Mode, KeyID or Context than the envelope's is ErrInvalidRequest, and so is a CustomerKey for an object that has no use for it. BucketKey,
-// PlainSize and MD5 are for writes only.
+// PlainSize and MD5 are for writes only, but that OpenUpload looks at MD5.
 type Request struct {
 	Mode Mode
 	// KeyID is the master key. Empty on a write means the default key of the KeyService.
@@ -86,7 +86,8 @@ type Request struct {
 	CustomerKey *kms.Secret
 	// PlainSize is the declared size of the body in bytes, or 0 where it is not known. A body of another size fails.
 	PlainSize int64
-	// MD5 asks for the MD5 of the plaintext as the ETag of an SSE-S3 object. Objects of other modes never have it.
+	// MD5 asks for the MD5 of the plaintext as the ETag of an SSE-S3 object, or of the parts of an upload that is created or opened. Objects of other modes
+	// never have it.
 	MD5 bool
 
 	echo string // the MD5 of the customer key, for responses, once the request was used

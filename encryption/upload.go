@@ -59,6 +59,7 @@ func (s *Service) OpenUpload(ctx context.Context, id ObjectID, uploadID string, 
 	if err != nil {
 		return nil, state.openError(err)
 	}
+	sealer.answered = s.answered(&state.env, req)
 	return &Upload{md5: req != nil && req.MD5, sealer: sealer, objectKey: key, state: state, operation: opCompleteMultipartUpload}, nil
 }
 
