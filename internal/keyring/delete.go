@@ -13,7 +13,8 @@ import (
 const sweepPage = 1000
 
 // DeleteKey schedules the deletion of a key that is not pending deletion yet, or removes a key
-// in any state at once. A damaged record is not removed: it may be mended from a backup.
+// in any state at once. A damaged record is not removed: it may be mended from a backup. The window begins now, or at the
+// latest time in the record where the clock is behind that: a clock that is set back does not shorten it.
 func (r *Ring) DeleteKey(ctx context.Context, req *kms.DeleteKeyRequest) (*kms.DeleteKeyResponse, error) {
 	if err := r.begin(ctx, req); err != nil {
 		return nil, err
@@ -28,7 +29,7 @@ func (r *Ring) DeleteKey(ctx context.Context, req *kms.DeleteKeyRequest) (*kms.D
 			return keep, err
 		}
 		rec.State = kms.KeyPendingDeletion
-		rec.Deletion = now().AddDate(0, 0, req.WindowDays())
+		rec.Deletion = rec.latest(now()).AddDate(0, 0, req.WindowDays())
 		return write, nil
 	})
 	if err != nil {
@@ -58,6 +59,7 @@ func (r *Ring) CancelKeyDeletion(ctx context.Context, req *kms.CancelKeyDeletion
 
 // RemoveExpiredKeys removes the keys whose deletion date is not after now, and answers their ids, also
 // beside an error. It goes on after a damaged record, and returns the error of the first one in the end.
+// As DeleteKey sets the date, no key goes before its window has passed since the latest time in its record.
 func (r *Ring) RemoveExpiredKeys(ctx context.Context, now time.Time) (removed []string, err error) {
 	if err := r.enter(ctx); err != nil {
 		return nil, err

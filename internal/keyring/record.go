@@ -83,6 +83,15 @@ func (rec *record) version(number uint32) *version {
 	return nil
 }
 
+// latest returns the latest of t and of the times in the record at which something was made.
+func (rec *record) latest(t time.Time) time.Time {
+	times := []time.Time{t, rec.Created}
+	for _, v := range rec.Versions {
+		times = append(times, v.Created)
+	}
+	return slices.MaxFunc(times, time.Time.Compare)
+}
+
 // expired reports whether the key's deletion date is not after now.
 func (rec *record) expired(now time.Time) bool {
 	return rec.State == kms.KeyPendingDeletion && !rec.Deletion.After(now)
