@@ -88,7 +88,7 @@ func TestAuthorizeDataKeyFailsAsGenerateDataKeyDoes(t *testing.T) {
 			require.Equal(t, "GenerateDataKey", got.Op)
 		})
 	}
-	unavailable := kms.NewManager(unavailableKeys{b}, kms.Options{})
+	unavailable := kms.NewManager(keysInState{b, kms.KeyUnavailable}, kms.Options{})
 	_, err = unavailable.AuthorizeDataKey(t.Context(), &kms.GenerateDataKeyRequest{KeyID: "k"})
 	require.ErrorIs(t, err, kms.ErrUnavailable)
 
@@ -97,18 +97,21 @@ func TestAuthorizeDataKeyFailsAsGenerateDataKeyDoes(t *testing.T) {
 	require.ErrorIs(t, err, kms.ErrClosed)
 }
 
-func TestTheObserverSeesAnAuthorizedDataKeyAsAHit(t *testing.T) {
+func TestTheObserverSeesWhoAuthorizedADataKey(t *testing.T) {
 	var seen []kms.Operation
 	m, _ := newManager(t, kms.Options{Observer: func(_ context.Context, op kms.Operation) {
 		op.Duration = time.Duration(0)
 		seen = append(seen, op)
 	}})
 	seen = nil
-	_, err := m.AuthorizeDataKey(t.Context(), &kms.GenerateDataKeyRequest{KeyID: "k"})
-	require.NoError(t, err)
+	for range 2 {
+		_, err := m.AuthorizeDataKey(t.Context(), &kms.GenerateDataKeyRequest{KeyID: "k"})
+		require.NoError(t, err)
+	}
 	_, failed := m.AuthorizeDataKey(t.Context(), &kms.GenerateDataKeyRequest{KeyID: "missing"})
 	require.Equal(t, []kms.Operation{
+		{Op: "GenerateDataKey", Backend: "mock", KeyID: "k", Attempts: 1},
 		{Op: "GenerateDataKey", Backend: "mock", KeyID: "k", CacheHit: true},
-		{Op: "GenerateDataKey", Backend: "mock", KeyID: "missing", Kind: kms.KindRequest, Err: failed},
+		{Op: "GenerateDataKey", Backend: "mock", KeyID: "missing", Attempts: 1, Kind: kms.KindRequest, Err: failed},
 	}, seen)
 }

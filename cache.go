@@ -2,10 +2,11 @@ package kms
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"maps"
+	"sync/atomic"
 	"time"
 
 	"github.com/objectkms/kms/internal/encctx"
@@ -19,18 +20,22 @@ type keyName struct {
 	id      string
 }
 
-// A description is a key as a backend last described it.
+// A description is a key as a backend described it.
 type description struct {
-	key Key
-	at  time.Time
+	key      Key
+	at       time.Time // when the backend was asked; an answer that was reused keeps its time
+	retry    time.Time // not before this is the backend asked again
+	attempts int       // what the answer took; 0 where the cache had it
+	err      error     // there is no answer
 }
 
-// A keyCache remembers descriptions. They are fresh for one TTL, and kept for two: while the
-// backend is unavailable, a description that is no longer fresh still serves.
+// A keyCache remembers descriptions. They are fresh for one TTL. For one more they serve while the
+// backend is unavailable, and then no longer, however long that lasts.
 type keyCache struct {
-	ttl     time.Duration
-	entries *ttlcache.Cache[keyName, description]
-	loads   flight.Group[keyLoad, description]
+	ttl          time.Duration
+	entries      *ttlcache.Cache[keyName, description]
+	loads        flight.Group[keyLoad, description]
+	hits, misses atomic.Uint64
 }
 
 // A keyLoad is one question for a description. The mark is part of it, so that nobody who asks
@@ -40,8 +45,8 @@ type keyLoad struct {
 	mark uint64
 }
 
-// For a description that is no longer fresh, the backend is asked no longer than refreshTimeout, and while it
-// is unavailable no more often than once in refreshPause.
+// While a description that is no longer fresh could still serve, the backend is asked no longer
+// than refreshTimeout, and no more often than once in refreshPause.
 const (
 	refreshTimeout = time.Second
 	refreshPause   = time.Second
@@ -52,41 +57,71 @@ func newKeyCache(opts CacheOptions) *keyCache {
 }
 
 // describe returns the description of a key, from the cache while it is fresh, else by ask.
-func (c *keyCache) describe(ctx context.Context, name keyName, ask func(context.Context) (Key, error)) (Key, error) {
-	var known description
-	found := c.entries.View(name, func(d description) { known = d })
-	if found && c.fresh(known) {
-		return known.key, nil
+func (c *keyCache) describe(ctx context.Context, name keyName, ask func(context.Context) (description, error)) (d description, err error) {
+	if known, ok := c.held(name); ok && c.answers(known) {
+		c.hits.Add(1)
+		return known, nil
 	}
+	c.misses.Add(1)
 	load := keyLoad{name, c.entries.Mark()}
-	var loaded description
-	_, err := c.loads.Do(ctx, load, func(ctx context.Context) (d description, err error) {
-		if c.entries.Recheck(name, func(held description) { d = held }) && c.fresh(d) {
-			return d, nil // loaded since
-		}
-		if found {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, refreshTimeout)
-			defer cancel()
-		}
-		return c.load(ctx, load, known, ask)
-	}, func(d description) { loaded = d })
-	return loaded.key, err
+	shared, err := c.loads.Do(ctx, load, func(ctx context.Context) (description, error) {
+		return c.load(ctx, load, ask), nil
+	}, func(loaded description) { d = loaded })
+	if shared {
+		d.attempts = 0
+	}
+	return d, cmp.Or(err, d.err)
 }
 
-func (c *keyCache) fresh(d description) bool { return time.Since(d.at) < c.ttl }
+// held returns the description that the cache holds, unless it has served for two TTLs.
+func (c *keyCache) held(name keyName) (d description, ok bool) {
+	ok = c.entries.Recheck(name, func(held description) { d = held })
+	return d, ok && time.Since(d.at) < 2*c.ttl
+}
 
-func (c *keyCache) load(ctx context.Context, load keyLoad, known description, ask func(context.Context) (Key, error)) (description, error) {
-	key, err := ask(ctx)
-	d := description{key, time.Now()}
-	if err != nil {
-		if known.at.IsZero() || !errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
-			return description{}, err
-		}
-		d = description{known.key, d.at.Add(refreshPause - c.ttl)}
+// answers reports whether a description serves without a question to the backend.
+func (c *keyCache) answers(d description) bool {
+	return time.Since(d.at) < c.ttl || time.Now().Before(d.retry)
+}
+
+// load asks for a description, unless another load has just ended, and goes on with the one that
+// is held where the backend is unavailable.
+func (c *keyCache) load(ctx context.Context, load keyLoad, ask func(context.Context) (description, error)) description {
+	known, ok := c.held(load.name)
+	if ok && c.answers(known) {
+		return known
 	}
-	c.entries.PutSince(load.mark, load.name, d)
-	return d, nil
+	limited := ctx
+	if ok {
+		var cancel context.CancelFunc
+		limited, cancel = context.WithTimeout(ctx, refreshTimeout)
+		defer cancel()
+	}
+	at := time.Now()
+	d, err := ask(limited)
+	d.at = at
+	if err != nil {
+		if ok && !unanswered(limited, err) {
+			c.entries.Delete(load.name) // what was known is known to be wrong
+		}
+		if !ok || !unanswered(limited, err) {
+			return description{attempts: d.attempts, err: err}
+		}
+		d.key, d.at, d.retry = known.key, known.at, time.Now().Add(refreshPause)
+	}
+	c.entries.PutSince(load.mark, load.name, description{key: d.key, at: d.at, retry: d.retry})
+	return d
+}
+
+// unanswered reports whether an error leaves it open how a key is.
+func unanswered(ctx context.Context, err error) bool {
+	switch classify(err).err {
+	case ErrUnavailable:
+		return true
+	case context.Canceled, context.DeadlineExceeded:
+		return ctx.Err() != nil
+	}
+	return false
 }
 
 // A dataKeyID stands for a wrapped data key and its encryption context.

@@ -390,20 +390,115 @@ func TestDisabledKeysDecryptWhereTheOptionSaysSo(t *testing.T) {
 
 func TestAKeyThatIsUnavailableDoesNotDecrypt(t *testing.T) {
 	b := mock.New()
-	m := kms.NewManager(unavailableKeys{b}, kms.Options{})
+	m := kms.NewManager(keysInState{b, kms.KeyUnavailable}, kms.Options{})
 	createKey(t, m, "k")
 	wrapped, _ := generate(t, m, "k")
 	_, err := decrypt(t, m, wrapped)
 	require.ErrorIs(t, err, kms.ErrUnavailable)
 }
 
-// unavailableKeys describes every key as Unavailable.
-type unavailableKeys struct{ kms.Backend }
+func TestADescriptionServesAnOutageForTwoTTLsAtMost(t *testing.T) {
+	outages := map[string]func(*mock.Backend){
+		"unavailable": func(b *mock.Backend) {
+			for range 100_000 {
+				b.FailNext("DescribeKey", kms.ErrUnavailable)
+			}
+		},
+		"slow": func(b *mock.Backend) { b.Delay("DescribeKey", time.Hour) },
+	}
+	for name, begin := range outages {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := mock.New()
+				m := kms.NewManager(b, kms.Options{RetryAttempts: -1, Cache: kms.CacheOptions{TTL: time.Minute}})
+				createKey(t, m, "k")
+				start := time.Now()
+				wrapped, _ := generate(t, m, "k")
+				_, err := decrypt(t, m, wrapped)
+				require.NoError(t, err)
+				begin(b)
+				for time.Since(start) < 2*time.Minute-2*time.Second {
+					_, err := decrypt(t, m, wrapped)
+					require.NoError(t, err)
+					time.Sleep(500 * time.Millisecond)
+				}
+				time.Sleep(2 * time.Second)
+				_, err = decrypt(t, m, wrapped)
+				require.ErrorIs(t, err, kms.ErrUnavailable)
+				require.NoError(t, m.Close())
+			})
+		})
+	}
+}
 
-func (b unavailableKeys) DescribeKey(ctx context.Context, req *kms.DescribeKeyRequest) (*kms.DescribeKeyResponse, error) {
+func TestASlowBackendIsAskedAtLengthAfterTwoTTLs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mock.New()
+		m := kms.NewManager(b, kms.Options{Cache: kms.CacheOptions{TTL: time.Second}})
+		createKey(t, m, "k")
+		wrapped, _ := generate(t, m, "k")
+		_, err := decrypt(t, m, wrapped)
+		require.NoError(t, err)
+		_, err = b.DisableKey(t.Context(), &kms.DisableKeyRequest{KeyID: "k"})
+		require.NoError(t, err)
+		b.Delay("DescribeKey", 1200*time.Millisecond)
+		time.Sleep(2 * time.Second)
+		_, err = decrypt(t, m, wrapped)
+		require.ErrorIs(t, err, kms.ErrKeyDisabled)
+	})
+}
+
+func TestADefiniteAnswerEndsWhatWasKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := mock.New()
+		m := kms.NewManager(b, kms.Options{RetryAttempts: -1, Cache: kms.CacheOptions{TTL: time.Minute}})
+		createKey(t, m, "k")
+		authorize := func() error {
+			_, err := m.AuthorizeDataKey(t.Context(), &kms.GenerateDataKeyRequest{KeyID: "k"})
+			return err
+		}
+		require.NoError(t, authorize())
+		time.Sleep(time.Minute)
+		b.FailNext("DescribeKey", kms.ErrKeyNotFound)
+		require.ErrorIs(t, authorize(), kms.ErrKeyNotFound)
+		b.FailNext("DescribeKey", kms.ErrUnavailable)
+		require.ErrorIs(t, authorize(), kms.ErrUnavailable)
+	})
+}
+
+func TestADescriptionThatIsNotFreshIsNoHit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := newManager(t, kms.Options{Cache: kms.CacheOptions{TTL: time.Minute}})
+		for range 3 {
+			_, err := m.AuthorizeDataKey(t.Context(), &kms.GenerateDataKeyRequest{KeyID: "k"})
+			require.NoError(t, err)
+			time.Sleep(time.Minute)
+		}
+		require.Equal(t, uint64(3), m.CacheStats().Keys.Misses)
+		require.Zero(t, m.CacheStats().Keys.Hits)
+	})
+}
+
+// keysInState describes every key as in a state.
+type keysInState struct {
+	kms.Backend
+	state kms.KeyState
+}
+
+func (b keysInState) DescribeKey(ctx context.Context, req *kms.DescribeKeyRequest) (*kms.DescribeKeyResponse, error) {
 	resp, err := b.Backend.DescribeKey(ctx, req)
 	if err == nil {
-		resp.Key.State = kms.KeyUnavailable
+		resp.Key.State = b.state
 	}
 	return resp, err
+}
+
+func TestAStateThatNobodyKnowsDoesNotDecrypt(t *testing.T) {
+	for _, option := range []bool{false, true} {
+		m := kms.NewManager(keysInState{mock.New(), "Compromised"}, kms.Options{DecryptWithDisabledKeys: option})
+		createKey(t, m, "k")
+		wrapped, _ := generate(t, m, "k")
+		_, err := decrypt(t, m, wrapped)
+		require.ErrorIs(t, err, kms.ErrUnavailable)
+	}
 }

@@ -61,7 +61,8 @@ type Options struct {
 	// Authorize, if set, is asked before each use of a key, also one that a cache could serve.
 	// The operation fails with the error it returns, as ErrPermission. op is the method's name.
 	// Where the key of a ciphertext is known only once it is open, Authorize is asked then, before anything is
-	// answered. It is asked with an empty keyID for operations on no single key, such as ListKeys.
+	// answered; for RewrapDataKeys, then, about the old and the new wrapping of every item. It is asked with
+	// an empty keyID for operations on no single key, such as ListKeys.
 	Authorize func(ctx context.Context, op, keyID string, ec EncryptionContext) error
 	// DecryptWithDisabledKeys lets Decrypt go on with keys that are Disabled or PendingDeletion,
 	// until their deletion date.
@@ -69,13 +70,15 @@ type Options struct {
 }
 
 // CacheOptions bounds the two caches of a Manager. They are dropped when a key's state is
-// changed through it; changes by others are seen within the TTL.
+// changed through it. Changes by others are seen within the TTL; while the backend does not say
+// how a key is, or takes longer than a second for it, within twice the TTL.
 type CacheOptions struct {
 	// Disabled turns both caches off: every operation asks the backend.
 	Disabled bool
 	// MaxKeys is how many entries each cache holds at most. 0 means 1,000.
 	MaxKeys int
-	// TTL is how long an entry is used at most. 0 means 300 seconds.
+	// TTL is how long a data key is used at most, and a description while the backend answers. 0
+	// means 300 seconds.
 	TTL time.Duration
 }
 
@@ -136,7 +139,7 @@ type Operation struct {
 	Backend  string        // the backend's type, such as "local"; "custom" where only a Backend was given
 	KeyID    string        // the key that was asked for or used; may be empty
 	Duration time.Duration // from the call to its answer
-	Attempts int           // how many times the backend was asked; 0: not at all
+	Attempts int           // how many times the backend was asked for it; 0: not at all. Questions for the key's state do not count
 	CacheHit bool          // a cache answered
 	Kind     Kind          // of Err
 	Err      error         // nil on success

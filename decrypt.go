@@ -9,8 +9,8 @@ import (
 )
 
 // Decrypt unwraps a data key or a small secret. Data keys come from the cache while they are in
-// it; the given KeyID, the state of the key and Options.Authorize are checked first in
-// either case. What the backend does not know or cannot open is given to the former backends, in their order. A key that is
+// it. Wherever the answer comes from, the KeyID that was given, Options.Authorize and the state of
+// the key are checked before it is given away. What the backend does not know or cannot open is given to the former backends, in their order. A key that is
 // not Enabled is refused unless Options.DecryptWithDisabledKeys. See [KeyService].
 func (m *Manager) Decrypt(ctx context.Context, req *DecryptRequest) (*DecryptResponse, error) {
 	t := &task{name: opDecrypt}
@@ -55,7 +55,7 @@ func (m *Manager) unwrapBehind(ctx context.Context, req *DecryptRequest) unwrapp
 func (m *Manager) unwrap(ctx context.Context, req *DecryptRequest, first int) (u unwrapped) {
 	for i := first; i <= len(m.former); i++ {
 		b := m.backendAt(i)
-		resp, attempts, err := ask(ctx, m, repeatable, func(ctx context.Context) (*DecryptResponse, error) {
+		resp, attempts, err := ask(ctx, m, m.opts.RetryAttempts, func(ctx context.Context) (*DecryptResponse, error) {
 			return b.Decrypt(ctx, req)
 		})
 		u.attempts += attempts
@@ -105,46 +105,56 @@ func (m *Manager) mayAnswer(ctx context.Context, t *task, wantKeyID string, u un
 
 // mayDecrypt checks the state of a key.
 func (m *Manager) mayDecrypt(ctx context.Context, name keyName) error {
-	key, err := m.describe(ctx, name)
+	d, err := m.describe(ctx, name)
 	if err != nil {
 		return err
 	}
-	switch {
-	case key.State == KeyEnabled:
-		return nil
-	case key.State == KeyUnavailable:
-		return fmt.Errorf("%w: key %q", ErrUnavailable, key.ID)
-	case key.State == KeyPendingDeletion && (!m.opts.DecryptWithDisabledKeys || !time.Now().Before(key.DeletionDate)):
-		return ErrKeyPendingDeletion
-	case key.State == KeyDisabled && !m.opts.DecryptWithDisabledKeys:
-		return ErrKeyDisabled
+	err = mayUse(d.key)
+	if !m.opts.DecryptWithDisabledKeys {
+		return err
 	}
-	return nil
+	if errors.Is(err, ErrKeyDisabled) || errors.Is(err, ErrKeyPendingDeletion) && time.Now().Before(d.key.DeletionDate) {
+		return nil
+	}
+	return err
+}
+
+// mayUse checks that a key is Enabled.
+func mayUse(key Key) error {
+	switch key.State {
+	case KeyEnabled:
+		return nil
+	case KeyDisabled:
+		return ErrKeyDisabled
+	case KeyPendingDeletion:
+		return ErrKeyPendingDeletion
+	}
+	return fmt.Errorf("%w: key %q is in state %q", ErrUnavailable, key.ID, key.State)
 }
 
 // describe returns the description of a key, from the cache where it is fresh.
-func (m *Manager) describe(ctx context.Context, name keyName) (Key, error) {
+func (m *Manager) describe(ctx context.Context, name keyName) (description, error) {
 	if m.keys == nil {
 		return m.askForKey(ctx, name)
 	}
-	return m.keys.describe(ctx, name, func(ctx context.Context) (Key, error) {
+	return m.keys.describe(ctx, name, func(ctx context.Context) (description, error) {
 		if !m.calls.join() {
-			return Key{}, ErrClosed
+			return description{}, ErrClosed
 		}
 		defer m.calls.leave()
 		return m.askForKey(ctx, name)
 	})
 }
 
-func (m *Manager) askForKey(ctx context.Context, name keyName) (Key, error) {
+func (m *Manager) askForKey(ctx context.Context, name keyName) (description, error) {
 	b := m.backendAt(name.backend)
-	resp, _, err := ask(ctx, m, repeatable, func(ctx context.Context) (*DescribeKeyResponse, error) {
+	resp, attempts, err := ask(ctx, m, m.opts.RetryAttempts, func(ctx context.Context) (*DescribeKeyResponse, error) {
 		return b.DescribeKey(ctx, &DescribeKeyRequest{KeyID: name.id})
 	})
 	if err != nil {
-		return Key{}, err
+		return description{attempts: attempts}, err
 	}
-	return resp.Key, nil
+	return description{key: resp.Key, attempts: attempts}, nil
 }
 
 // forget drops all that the caches hold of a key, so that a change of its state is seen at once.
@@ -184,7 +194,7 @@ func (m *Manager) CacheStats() CacheStats {
 	}
 	keys, dataKeys := m.keys.entries.Stats(), m.dataKeys.entries.Stats()
 	return CacheStats{
-		Keys:     CacheCounts{m.keys.entries.Len(), keys.Hits, keys.Misses, keys.Evictions},
+		Keys:     CacheCounts{m.keys.entries.Len(), m.keys.hits.Load(), m.keys.misses.Load(), keys.Evictions},
 		DataKeys: CacheCounts{m.dataKeys.entries.Len(), dataKeys.Hits, dataKeys.Misses, dataKeys.Evictions},
 	}
 }

@@ -77,10 +77,14 @@ type Error struct {
 
 // Error returns the operation, the key id and the cause in one line.
 func (e *Error) Error() string {
-	if e.KeyID == "" {
-		return "kms: " + e.Op + ": " + e.Err.Error()
+	text := "kms: " + e.Op
+	if e.KeyID != "" {
+		text += " " + strconv.Quote(e.KeyID)
 	}
-	return "kms: " + e.Op + " " + strconv.Quote(e.KeyID) + ": " + e.Err.Error()
+	if e.Err == nil {
+		return text
+	}
+	return text + ": " + e.Err.Error()
 }
 
 // Unwrap returns the cause.
@@ -108,9 +112,10 @@ type errorClass struct {
 }
 
 // errorClasses is in the order of precedence: an error that is several of these has the class of
-// the first. A deadline of one attempt is ErrUnavailable and comes before the caller's own.
+// the first. A refusal stays one whatever it was refused for. A deadline of one attempt is ErrUnavailable and comes before the caller's own.
 func errorClasses() []errorClass {
 	return []errorClass{
+		{ErrPermission, KindBackend, statusForbidden},
 		{ErrInvalidRequest, KindRequest, statusBadRequest},
 		{ErrInvalidConfig, KindConfiguration, statusBadRequest},
 		{ErrKeyNotFound, KindRequest, statusNotFound},
@@ -120,7 +125,6 @@ func errorClasses() []errorClass {
 		{ErrKeyInUse, KindState, statusConflict},
 		{ErrDecrypt, KindCrypto, statusBadRequest},
 		{ErrKeyMaterial, KindCrypto, statusInternalServerError},
-		{ErrPermission, KindBackend, statusForbidden},
 		{ErrUnsupported, KindRequest, statusNotImplemented},
 		{ErrUnavailable, KindBackend, statusServiceUnavailable},
 		{ErrNotConfigured, KindState, statusServiceUnavailable},

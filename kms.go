@@ -33,7 +33,8 @@ type KeyService interface {
 	// ListKeys answers one page of the keys, sorted by id. A damaged record is named as such and
 	// hides no other key.
 	ListKeys(ctx context.Context, req *ListKeysRequest) (*ListKeysResponse, error)
-	// DeleteKey schedules the deletion of a key, or deletes it at once where the request says so.
+	// DeleteKey schedules the deletion of a key, or deletes it at once where the request says so. A
+	// key whose date has passed is gone when somebody calls RemoveExpiredKeys: nothing here does so by itself.
 	DeleteKey(ctx context.Context, req *DeleteKeyRequest) (*DeleteKeyResponse, error)
 	// CancelKeyDeletion takes a scheduled deletion back and leaves the key Disabled. A key that is
 	// not pending deletion is ErrInvalidRequest.
@@ -53,6 +54,10 @@ type KeyService interface {
 
 // Backend is a KeyService that keeps master keys somewhere. Its errors wrap the sentinels of this
 // package with details, and the Manager adds the operation and the key id.
+//
+// A backend may be used without a Manager: it calls Validate of every request, and an empty KeyID in
+// GenerateDataKey and Encrypt is ErrInvalidRequest, since only a Manager has a default key. Package backendtest
+// checks these rules and all others.
 //
 // What else a backend can do is found by type assertion: [KeyStateChanger], [KeyRotator],
 // [KeyImporter], [KeyUpdater], [DataKeyRewrapper], [ExpiredKeyRemover].

@@ -13,8 +13,8 @@ import (
 // key, validation, timeouts, retries, caches, authorization and observation. Make one with [Open] or [NewManager]. It is safe for
 // concurrent use.
 //
-// Every error of its methods is an [*Error] that wraps one of this package's sentinels, or the
-// error of the caller's context.
+// Every error of its methods is an [*Error] that wraps one of this package's sentinels, the error
+// of the caller's context, or what a backend of somebody else's has answered.
 type Manager struct {
 	backend     Backend
 	former      []Backend
@@ -41,14 +41,14 @@ func open(ctx context.Context, cfg Config) (*Manager, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	b, err := cfg.Backend.Open(ctx)
+	b, err := openBackend(ctx, cfg.Backend)
 	if err != nil {
 		return nil, err
 	}
 	m := NewManager(b, cfg.Options)
 	m.backendType = cfg.Backend.BackendType()
 	for i, config := range cfg.Former {
-		former, err := config.Open(ctx)
+		former, err := openBackend(ctx, config)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("former backend %d: %w", i, err), m.Close())
 		}
@@ -57,7 +57,15 @@ func open(ctx context.Context, cfg Config) (*Manager, error) {
 	return m, nil
 }
 
-// NewManager returns a Manager over a backend that is open. It takes the backend over: Close
+func openBackend(ctx context.Context, cfg BackendConfig) (Backend, error) {
+	b, err := cfg.Open(ctx)
+	if err == nil && b == nil {
+		return nil, fmt.Errorf("%w: the %s backend opened neither a backend nor an error", ErrInvalidConfig, cfg.BackendType())
+	}
+	return b, err
+}
+
+// NewManager returns a Manager over a backend that is open, and not nil. It takes the backend over: Close
 // closes it. Options that mean nothing, such as a negative timeout, count as zero.
 func NewManager(b Backend, opts Options) *Manager {
 	m := &Manager{backend: b, backendType: "custom", opts: opts.withDefaults()}
@@ -128,12 +136,6 @@ type task struct {
 	keyID    string
 }
 
-// How often ask may call a backend.
-const (
-	repeatable = false
-	once       = true
-)
-
 // do carries one operation from the caller to an interface of the backend and back: it is what
 // all methods share.
 func do[I any, Req request, Resp any](ctx context.Context, m *Manager, t *task, req Req, method func(I, context.Context, Req) (*Resp, error)) (*Resp, error) {
@@ -142,7 +144,7 @@ func do[I any, Req request, Resp any](ctx context.Context, m *Manager, t *task, 
 		if !ok {
 			return nil, fmt.Errorf("%w: the %s backend has no %s", ErrUnsupported, m.backendType, t.name)
 		}
-		resp, attempts, err := ask(ctx, m, t.changes || t.once, func(ctx context.Context) (*Resp, error) {
+		resp, attempts, err := ask(ctx, m, m.attempts(t), func(ctx context.Context) (*Resp, error) {
 			return method(b, ctx, req)
 		})
 		t.attempts = attempts
@@ -156,15 +158,27 @@ func do[I any, Req request, Resp any](ctx context.Context, m *Manager, t *task, 
 // serve admits an operation, answers it with run, and reports how it ended.
 func serve[Req request, Resp any](ctx context.Context, m *Manager, t *task, req Req, run func(context.Context) (*Resp, error)) (resp *Resp, err error) {
 	start := m.clock()
-	defer func() { err = m.finish(ctx, t, start, err) }()
 	if !m.calls.enter() {
-		return nil, ErrClosed
+		return nil, m.finish(ctx, t, start, ErrClosed)
 	}
 	defer m.calls.leave()
+	err = errPanicked // until it is known better
+	defer func() { err = m.finish(ctx, t, start, err) }()
 	if err := m.admit(ctx, t, req); err != nil {
 		return nil, err
 	}
 	return run(ctx)
+}
+
+// errPanicked is what the Observer is told of an operation whose panic goes on to the caller.
+var errPanicked = errors.New("the operation panicked")
+
+// attempts returns how often an operation may be tried.
+func (m *Manager) attempts(t *task) int {
+	if t.changes || t.once {
+		return 1
+	}
+	return m.opts.RetryAttempts
 }
 
 // admit checks the request and asks whether it is allowed.
@@ -181,8 +195,8 @@ func (m *Manager) admit(ctx context.Context, t *task, req request) error {
 			return err
 		}
 	}
-	if t.name == opDecrypt && t.keyID == "" {
-		return nil // asked when the ciphertext has told the key
+	if t.name == opDecrypt && t.keyID == "" || t.name == opRewrapDataKeys {
+		return nil // asked when the ciphertexts have told their keys
 	}
 	return m.authorize(ctx, t.name, t.keyID, t.context)
 }
@@ -191,19 +205,21 @@ func (m *Manager) authorize(ctx context.Context, op, keyID string, ec Encryption
 	if m.opts.Authorize == nil {
 		return nil
 	}
-	if err := m.opts.Authorize(ctx, op, keyID, ec); err != nil {
-		return fmt.Errorf("%w: %w", ErrPermission, err)
+	err := m.opts.Authorize(ctx, op, keyID, ec)
+	if err == nil {
+		return nil
 	}
-	return nil
+	// An error of this package inside the refusal must not make it look like something else.
+	if _, ours := errors.AsType[*Error](err); ours || classify(err).kind != KindUnknown {
+		return fmt.Errorf("%w: %v", ErrPermission, err)
+	}
+	return fmt.Errorf("%w: %w", ErrPermission, err)
 }
 
-// ask calls a backend, with a timeout for each attempt, and again while it is unavailable, unless
-// it must be asked only once.
-func ask[Resp any](ctx context.Context, m *Manager, once bool, call func(context.Context) (*Resp, error)) (resp *Resp, attempts int, err error) {
-	policy := retry.Policy{Attempts: m.opts.RetryAttempts, Timeout: m.opts.Timeout}
-	if once {
-		policy.Attempts = 1
-	}
+// ask calls a backend, with a timeout for each attempt, and again while it is unavailable, up to
+// a number of attempts.
+func ask[Resp any](ctx context.Context, m *Manager, most int, call func(context.Context) (*Resp, error)) (resp *Resp, attempts int, err error) {
+	policy := retry.Policy{Attempts: most, Timeout: m.opts.Timeout}
 	attempts, err = policy.Do(ctx, m.mayRepeat, func(ctx context.Context) error {
 		var err error
 		resp, err = call(ctx)

@@ -532,3 +532,83 @@ func TestABackendThatAnswersNothingIsAnError(t *testing.T) {
 	_, err = decrypt(t, m, []byte("x"))
 	require.Error(t, err)
 }
+
+func TestARefusalStaysOneWhateverItWraps(t *testing.T) {
+	inner := &kms.Error{Kind: kms.KindRequest, Op: "DescribeKey", KeyID: "acl", Err: kms.ErrKeyNotFound}
+	for _, refusal := range []error{kms.ErrKeyNotFound, kms.ErrInvalidRequest, fmt.Errorf("acl: %w", inner)} {
+		m := kms.NewManager(mock.New(), kms.Options{Authorize: func(context.Context, string, string, kms.EncryptionContext) error { return refusal }})
+		_, err := m.GenerateDataKey(t.Context(), &kms.GenerateDataKeyRequest{KeyID: "k"})
+		require.ErrorIs(t, err, kms.ErrPermission)
+		require.NotErrorIs(t, err, kms.ErrKeyNotFound)
+		require.Equal(t, 403, kms.HTTPStatus(err))
+		e, ok := errors.AsType[*kms.Error](err)
+		require.True(t, ok)
+		require.Equal(t, "GenerateDataKey", e.Op)
+		require.Equal(t, "k", e.KeyID)
+		require.ErrorContains(t, err, refusal.Error())
+	}
+}
+
+// panicking is a backend with a bug.
+type panicking struct{ kms.Backend }
+
+func (panicking) HealthCheck(context.Context) error { panic("bug") }
+
+func TestAPanicIsNoSuccessToTheObserver(t *testing.T) {
+	var seen []kms.Operation
+	m := kms.NewManager(panicking{mock.New()}, kms.Options{Observer: func(_ context.Context, op kms.Operation) { seen = append(seen, op) }})
+	require.PanicsWithValue(t, "bug", func() { m.HealthCheck(t.Context()) })
+	require.Len(t, seen, 1)
+	require.Error(t, seen[0].Err)
+	require.NoError(t, m.Close(), "the call has left all the same")
+}
+
+func TestTheObserverIsNotCalledAfterClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var closed atomic.Bool
+		b := mock.New()
+		m := kms.NewManager(b, kms.Options{Observer: func(context.Context, kms.Operation) {
+			time.Sleep(time.Second)
+			require.False(t, closed.Load())
+		}})
+		go m.HealthCheck(t.Context())
+		synctest.Wait()
+		require.NoError(t, m.Close())
+		closed.Store(true)
+		synctest.Wait()
+	})
+}
+
+// empty is a configuration that opens nothing.
+type empty struct{ *mock.Backend }
+
+func (empty) Open(context.Context) (kms.Backend, error) { return nil, nil }
+
+func TestAConfigurationThatOpensNothingIsAnError(t *testing.T) {
+	_, err := kms.Open(t.Context(), kms.Config{Backend: empty{mock.New()}})
+	require.ErrorIs(t, err, kms.ErrInvalidConfig)
+	_, err = kms.Open(t.Context(), kms.Config{Backend: mock.New(), Former: []kms.BackendConfig{empty{mock.New()}}})
+	require.ErrorIs(t, err, kms.ErrInvalidConfig)
+}
+
+func TestMuteBackendsDoNotPanic(t *testing.T) {
+	m := kms.NewManager(mute{mock.New()}, kms.Options{DefaultKeyID: "k"})
+	_, err := m.RemoveExpiredKeys(t.Context(), time.Now())
+	require.Error(t, err)
+	require.Equal(t, "kms: X", (&kms.Error{Op: "X"}).Error())
+}
+
+func TestRewrapIsAuthorizedByItsItemsOnly(t *testing.T) {
+	ec := kms.EncryptionContext{"tenant": "a"}
+	var asked []string
+	m, _ := newManager(t, kms.Options{Authorize: func(_ context.Context, op, keyID string, ec kms.EncryptionContext) error {
+		asked = append(asked, op+" "+keyID+" "+ec["tenant"])
+		return nil
+	}})
+	resp, err := m.GenerateDataKey(t.Context(), &kms.GenerateDataKeyRequest{KeyID: "k", Context: ec})
+	require.NoError(t, err)
+	asked = nil
+	_, err = m.RewrapDataKeys(t.Context(), &kms.RewrapDataKeysRequest{KeyID: "k", Items: []kms.RewrapItem{{Ciphertext: resp.Ciphertext, From: ec, To: ec}}})
+	require.NoError(t, err)
+	require.Equal(t, []string{"RewrapDataKeys k a", "RewrapDataKeys k a"}, asked)
+}

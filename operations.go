@@ -105,7 +105,7 @@ func (m *Manager) GenerateDataKey(ctx context.Context, req *GenerateDataKeyReque
 
 // AuthorizeDataKey answers whether GenerateDataKey may make a data key for this request now, and for which key, but makes none. It is for who shares one
 // data key among several uses and must ask before each of them. Options.Authorize is asked about a GenerateDataKey, and the key must be Enabled; the
-// description is the cached one while it is fresh. Errors are those of GenerateDataKey, and the Observer sees one that a cache has answered.
+// description is the cached one while it is fresh. Errors are those of GenerateDataKey, and so is the name that the Observer sees.
 func (m *Manager) AuthorizeDataKey(ctx context.Context, req *GenerateDataKeyRequest) (*DescribeKeyResponse, error) {
 	t := &task{name: opGenerateDataKey}
 	if req != nil {
@@ -114,30 +114,17 @@ func (m *Manager) AuthorizeDataKey(ctx context.Context, req *GenerateDataKeyRequ
 		req = &named
 	}
 	return serve(ctx, m, t, req, func(ctx context.Context) (*DescribeKeyResponse, error) {
-		key, err := m.describe(ctx, keyName{id: t.keyID})
+		d, err := m.describe(ctx, keyName{id: t.keyID})
+		t.attempts, t.cacheHit = d.attempts, err == nil && d.attempts == 0
 		if err == nil {
-			err = mayGenerate(key)
+			err = mayUse(d.key)
 		}
 		if err != nil {
 			return nil, err
 		}
-		t.cacheHit = true
-		key.Tags = maps.Clone(key.Tags)
-		return &DescribeKeyResponse{Key: key}, nil
+		d.key.Tags = maps.Clone(d.key.Tags)
+		return &DescribeKeyResponse{Key: d.key}, nil
 	})
-}
-
-// mayGenerate checks the state of a key.
-func mayGenerate(key Key) error {
-	switch key.State {
-	case KeyEnabled:
-		return nil
-	case KeyDisabled:
-		return ErrKeyDisabled
-	case KeyPendingDeletion:
-		return ErrKeyPendingDeletion
-	}
-	return fmt.Errorf("%w: key %q", ErrUnavailable, key.ID)
 }
 
 // Encrypt wraps a small secret under the key of the request, or the default key where it names
@@ -159,7 +146,7 @@ func (m *Manager) defaultKey(keyID *string) func() error {
 	}
 	return func() error {
 		if *keyID == "" {
-			return fmt.Errorf("%w: no key id is given and there is no default key", ErrInvalidRequest)
+			return fmt.Errorf("%w: no key id is given, and Options.DefaultKeyID names none", ErrInvalidRequest)
 		}
 		return nil
 	}
@@ -198,13 +185,13 @@ func (m *Manager) checkDefaultKeyStays(ctx context.Context) error {
 	if m.opts.DefaultKeyID == "" {
 		return nil
 	}
-	resp, err := m.backend.DescribeKey(ctx, &DescribeKeyRequest{KeyID: m.opts.DefaultKeyID})
+	d, err := m.askForKey(ctx, keyName{id: m.opts.DefaultKeyID})
 	switch {
 	case errors.Is(err, ErrKeyNotFound):
 		return nil
 	case err != nil:
 		return err
-	case resp.Key.State == KeyPendingDeletion:
+	case d.key.State == KeyPendingDeletion:
 		return fmt.Errorf("%w: the default key %q is pending deletion", ErrKeyInUse, m.opts.DefaultKeyID)
 	}
 	return nil

@@ -48,7 +48,9 @@ func (m *Manager) rewrapFormer(ctx context.Context, keyID string, item RewrapIte
 	if keyID == "" {
 		return RewrapResult{Err: fmt.Errorf("%w: the item is of a former backend: name the key to wrap it under", ErrInvalidRequest)}, 0
 	}
-	wrapped, wrapErr := m.backend.Encrypt(ctx, &EncryptRequest{KeyID: keyID, Plaintext: u.resp.Plaintext.Bytes(), Context: item.To})
+	wrapped, _, wrapErr := ask(ctx, m, m.opts.RetryAttempts, func(ctx context.Context) (*EncryptResponse, error) {
+		return m.backend.Encrypt(ctx, &EncryptRequest{KeyID: keyID, Plaintext: u.resp.Plaintext.Bytes(), Context: item.To})
+	})
 	if wrapErr != nil {
 		return RewrapResult{Err: wrapErr}, 0
 	}

@@ -2,6 +2,7 @@ package kms
 
 import (
 	"fmt"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/objectkms/kms/internal/encctx"
@@ -37,7 +38,7 @@ func ValidateKeyID(id string) error {
 		c := id[i]
 		alphanumeric := c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
 		if !alphanumeric && (i == 0 || c != '.' && c != '_' && c != '-') {
-			return fmt.Errorf("%w: key id has %q at index %d, want letters, digits and, after the first, . _ -", ErrInvalidRequest, c, i)
+			return fmt.Errorf("%w: key id has the byte %#02x at index %d, want letters, digits and, after the first, . _ -", ErrInvalidRequest, c, i)
 		}
 	}
 	return nil
@@ -55,9 +56,12 @@ func checkOptionalKeyID(id string) error {
 	if len(id) > maxKeyIDSize {
 		return fmt.Errorf("%w: key id has %d bytes, want at most %d", ErrInvalidRequest, len(id), maxKeyIDSize)
 	}
+	if !utf8.ValidString(id) {
+		return fmt.Errorf("%w: key id %q is not UTF-8", ErrInvalidRequest, id)
+	}
 	for _, r := range id {
-		if r < ' ' || r == 0x7f || r == utf8.RuneError {
-			return fmt.Errorf("%w: key id %q has a control character or is not UTF-8", ErrInvalidRequest, id)
+		if !unicode.IsPrint(r) {
+			return fmt.Errorf("%w: key id %q has a character that cannot be printed", ErrInvalidRequest, id)
 		}
 	}
 	return nil
