@@ -13,7 +13,7 @@ import (
 // envelopeName is the name of the one metadata entry of Map.
 const envelopeName = "objectkms-envelope"
 
-// Envelope is what a server stores beside an encrypted body: the mode, the key id, the client's encryption context, the size of the
+// Envelope is what a server stores beside an encrypted body: the mode, the key id, the client's encryption context, the layout of the
 // object, its sealed key and the wrapped data key. It holds no secret. Its text form is the one to store; servers must refuse metadata of that name from clients.
 //
 // An Envelope comes from [EncryptedObject.Envelope], [Service.Rewrap], [ParseEnvelope] or UnmarshalText; the zero value is none. What its methods

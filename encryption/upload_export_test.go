@@ -1,6 +1,10 @@
 package encryption
 
-import "github.com/objectkms/kms"
+import (
+	"io"
+
+	"github.com/objectkms/kms"
+)
 
 // Keys returns the secrets that are held until the upload is closed.
 func (u *Upload) Keys() []*kms.Secret { return []*kms.Secret{u.objectKey, u.sealer.inputKey} }
@@ -28,3 +32,12 @@ func (p Parts) Span(off, n int64) (start, length int64, err error) {
 	s, err := p.Layout.stretch(off, n)
 	return s.start, s.length, err
 }
+
+// PlainReader is the reader that DecryptStream and Range return.
+type PlainReader = plainReader
+
+// PlainReaderOf returns the reader as what it is.
+func PlainReaderOf(r io.ReadCloser) *PlainReader { return r.(*plainReader) }
+
+// Key returns the secret that is held until all messages are open.
+func (r *plainReader) Key() *kms.Secret { return r.messages.key }
