@@ -123,8 +123,11 @@ func (l *layout) message(index int) message {
 	return l.runs[i].message(index - l.runs[i].index)
 }
 
-// holding returns the message that holds a byte of the plaintext.
+// holding returns the message that holds a byte of the plaintext, or the last message for the byte behind it.
 func (l *layout) holding(off int64) message {
+	if off == l.plainSize() {
+		return l.message(l.count() - 1)
+	}
 	i := sort.Search(len(l.runs), func(i int) bool {
 		r := l.runs[i]
 		return r.plain+int64(r.count)*r.size > off
@@ -199,20 +202,17 @@ func (l *layout) stretch(off, n int64) (stretch, error) {
 		return stretch{}, fmt.Errorf("%w: range of %d bytes from %d, want it within %d bytes", kms.ErrInvalidRequest, n, off, size)
 	}
 	s := stretch{off: off, end: off + n, first: l.message(0), last: l.message(l.count() - 1), whole: n == size}
-	switch {
-	case off > 0 && off < size:
+	if off > 0 {
 		s.first = l.holding(off)
-	case off > 0:
-		s.first = s.last
 	}
-	start, length := s.first.span(off, s.end)
-	if s.start = start; n == 0 && off < size {
+	s.start, _ = s.first.span(off, s.end)
+	if n == 0 && off < size {
 		return s, nil
 	}
 	if s.end < size {
 		s.last = l.holding(s.end - 1)
 	}
-	start, length = s.last.span(off, s.end)
+	start, length := s.last.span(off, s.end)
 	if s.start == s.first.stored+cobblestone.HeaderSize {
 		s.start = s.first.stored
 	}
