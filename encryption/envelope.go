@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/objectkms/kms"
 	"github.com/objectkms/kms/internal/encctx"
@@ -54,6 +55,10 @@ func (e *Envelope) Context() kms.EncryptionContext {
 
 // PlainSize returns the size of the object in bytes.
 func (e *Envelope) PlainSize() int64 { return e.layout.plainSize() }
+
+// PartSizes returns the numbers of the parts that the object was uploaded in, in their order, and the size of each in bytes. There are none for an object that
+// was not.
+func (e *Envelope) PartSizes() iter.Seq2[int, int64] { return e.layout.parts }
 
 // check refuses the envelopes that are none.
 func (e *Envelope) check() error {
@@ -158,7 +163,7 @@ func Info(env *Envelope, storedSize int64) (ObjectInfo, error) {
 	if err := env.checkStoredSize(storedSize); err != nil {
 		return ObjectInfo{}, err
 	}
-	return ObjectInfo{Mode: env.mode, KeyID: env.keyID, BucketKey: env.bucketKey, PlainSize: env.PlainSize(), Parts: env.layout.parts()}, nil
+	return ObjectInfo{Mode: env.mode, KeyID: env.keyID, BucketKey: env.bucketKey, PlainSize: env.PlainSize(), Parts: env.layout.partCount()}, nil
 }
 
 // checkStoredSize refuses a stored size other than the one that the layout implies.

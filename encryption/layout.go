@@ -79,8 +79,8 @@ func (l *layout) end() run {
 // count returns the number of messages.
 func (l *layout) count() int { return l.end().index }
 
-// parts returns the number of parts, which is 0 for an object that has none.
-func (l *layout) parts() int {
+// partCount returns the number of parts, which is 0 for an object that has none.
+func (l *layout) partCount() int {
 	if l.kind() != layoutParts {
 		return 0
 	}
@@ -134,6 +134,17 @@ func (l *layout) holding(off int64) message {
 	})
 	r := l.runs[i]
 	return r.message(int((off - r.plain) / r.size))
+}
+
+// parts returns the numbers of the parts, in their order, and the sizes of their plaintext in bytes. It yields nothing for an object that has none.
+func (l *layout) parts(yield func(number int, size int64) bool) {
+	for _, r := range l.runs {
+		for i := range r.count {
+			if r.first == 0 || !yield(r.first+i, r.size) {
+				return
+			}
+		}
+	}
 }
 
 // part returns the message of a part number. An object without parts is its own part 1.

@@ -33,7 +33,7 @@ type Object struct {
 func (o *Object) Size() int64 { return o.messages.layout.plainSize() }
 
 // Parts returns the number of parts that the object was uploaded in. It is 0 for an object that was not.
-func (o *Object) Parts() int { return o.messages.layout.parts() }
+func (o *Object) Parts() int { return o.messages.layout.partCount() }
 
 // Part returns which bytes of the object a part is: size bytes from off, to be read as a range. An object that was not uploaded in parts is its own part 1. For
 // the number of no part it fails with ErrInvalidRequest and the [*Error] InvalidPartNumber.

@@ -64,6 +64,19 @@ func TestReadersOfPartsWipeTheKey(t *testing.T) {
 	require.Zero(t, key.Len())
 }
 
+func TestPartSizes(t *testing.T) {
+	ring := newRing("default")
+	env, _, _ := ring.upload(t, photo, protections()[0], piece{2, 5}, piece{3, 5}, piece{9, 1})
+	for number, size := range env.PartSizes() {
+		require.Equal(t, piece{2, 5}, piece{number, int(size)})
+		break
+	}
+	env, _ = put(t, encryption.NewService(ring, encryption.Options{}), photo, protections()[0].write(), []byte("meow"))
+	for range env.PartSizes() {
+		t.Error("an object of one message has parts")
+	}
+}
+
 // With no error a server answers 200 or 206: a byte must be there.
 func TestFirstByteIsAuthenticAlsoBehindEmptyParts(t *testing.T) {
 	ring := newRing("default")

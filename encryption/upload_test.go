@@ -55,6 +55,11 @@ func TestObjectsInParts(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, len(pieces), info.Parts)
 				require.EqualValues(t, len(plain), info.PlainSize)
+				var sizes []piece
+				for number, size := range env.PartSizes() {
+					sizes = append(sizes, piece{number, int(size)})
+				}
+				require.Equal(t, pieces, sizes)
 				requireReadable(t, ring, photo, env, p, body, plain)
 			})
 		}
