@@ -67,7 +67,7 @@ func (r *Ring) RemoveExpiredKeys(ctx context.Context, now time.Time) (removed []
 	defer r.calls.Done()
 	var damaged error
 	for marker := ""; ; {
-		ids, err := r.store.List(ctx, marker, sweepPage)
+		ids, err := r.list(ctx, marker, sweepPage)
 		if err != nil {
 			return removed, err
 		}

@@ -64,9 +64,11 @@ type Ring struct {
 	records     *lru[string, cachedRecord]
 	seen        generations
 
-	calls  sync.WaitGroup
-	mu     sync.RWMutex
-	closed bool
+	closing  context.Context // ends with Close, for calls that wait for the store
+	endWaits context.CancelFunc
+	calls    sync.WaitGroup
+	mu       sync.RWMutex
+	closed   bool
 }
 
 var (
@@ -102,6 +104,8 @@ func Open(store Store, root Root, opts Options) (*Ring, error) {
 	if err := r.keys.open(root.Key, opts); err != nil {
 		return nil, err
 	}
+	r.closing, r.endWaits = context.WithCancel(context.Background())
+	r.closing.Done() // is made here, and so belongs to the bubble of synctest that the Ring does
 	return r, nil
 }
 
@@ -111,22 +115,7 @@ func (r *Ring) HealthCheck(ctx context.Context) error {
 		return err
 	}
 	defer r.calls.Done()
-	return r.store.HealthCheck(ctx)
-}
-
-// Close waits for the calls in flight, wipes the keys and closes the store. Later calls, also of
-// Close, are ErrClosed.
-func (r *Ring) Close() error {
-	r.mu.Lock()
-	closed := r.closed
-	r.closed = true
-	r.mu.Unlock()
-	if closed {
-		return kms.ErrClosed
-	}
-	r.calls.Wait()
-	r.keys.arena.Close()
-	return r.store.Close()
+	return r.untilClosed(ctx, r.store.HealthCheck)
 }
 
 // enter begins a call. Where it returns nil, r.calls.Done ends the call.

@@ -86,7 +86,7 @@ func (r *Ring) ListKeys(ctx context.Context, req *kms.ListKeysRequest) (*kms.Lis
 	for marker := req.Marker; ; {
 		left := req.PageSize() - len(resp.Keys) - len(resp.Damaged)
 		// One id more than there is room for tells whether the list ends here.
-		ids, err := r.store.List(ctx, marker, left+1)
+		ids, err := r.list(ctx, marker, left+1)
 		if err != nil {
 			return nil, err
 		}

@@ -48,7 +48,7 @@ func (r *Ring) load(ctx context.Context, id string) (*record, error) {
 // decoded again.
 func (r *Ring) fetch(ctx context.Context, id string, cached cachedRecord) (fresh cachedRecord, err error) {
 	least := r.seen.least(id)
-	raw, err := r.store.Get(ctx, id)
+	raw, err := r.get(ctx, id)
 	if err != nil {
 		return fresh, err
 	}
@@ -100,7 +100,7 @@ func (r *Ring) mutate(ctx context.Context, id string, change edit) (*record, out
 	var did outcome
 	var noted uint64
 	least := r.seen.least(id)
-	err := r.store.Mutate(ctx, id, func(old []byte, generation uint64) (raw []byte, err error) {
+	err := r.change(ctx, id, func(old []byte, generation uint64) (raw []byte, err error) {
 		noted = generation
 		if rec, err = r.decodeOld(id, old, least, generation); err != nil {
 			return nil, err
@@ -149,7 +149,7 @@ func (r *Ring) decodeOld(id string, old []byte, least, generation uint64) (*reco
 // insert stores the first record of a key.
 func (r *Ring) insert(ctx context.Context, rec *record) error {
 	least := r.seen.least(rec.ID)
-	err := r.store.Mutate(ctx, rec.ID, func(old []byte, generation uint64) ([]byte, error) {
+	err := r.change(ctx, rec.ID, func(old []byte, generation uint64) ([]byte, error) {
 		if old != nil {
 			return nil, fmt.Errorf("%w: %s", kms.ErrKeyExists, rec.ID)
 		}
