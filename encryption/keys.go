@@ -129,8 +129,9 @@ func (s *Service) ownDataKey(ctx context.Context, req *kms.GenerateDataKeyReques
 
 // generateDataKey asks for a data key. See Options.CreateDefaultKey.
 func (s *Service) generateDataKey(ctx context.Context, req *kms.GenerateDataKeyRequest) (*kms.GenerateDataKeyResponse, error) {
-	dk, err := s.GenerateDataKey(ctx, req)
-	if !s.opts.CreateDefaultKey || req.KeyID != "" || !errors.Is(err, kms.ErrKeyNotFound) {
+	dk, err := s.askForDataKey(ctx, req)
+	// A refusal may wrap why the caller may know nothing of the key.
+	if !s.opts.CreateDefaultKey || req.KeyID != "" || !errors.Is(err, kms.ErrKeyNotFound) || errors.Is(err, kms.ErrPermission) {
 		return dk, err
 	}
 	missing, ok := errors.AsType[*kms.Error](err)
@@ -140,7 +141,24 @@ func (s *Service) generateDataKey(ctx context.Context, req *kms.GenerateDataKeyR
 	if _, err := s.CreateKey(ctx, &kms.CreateKeyRequest{KeyID: missing.KeyID}); err != nil && !errors.Is(err, kms.ErrKeyExists) {
 		return nil, err
 	}
-	return s.GenerateDataKey(ctx, req)
+	return s.askForDataKey(ctx, req)
+}
+
+// askForDataKey is GenerateDataKey, of which an answer of nothing is an error.
+func (s *Service) askForDataKey(ctx context.Context, req *kms.GenerateDataKeyRequest) (*kms.GenerateDataKeyResponse, error) {
+	dk, err := s.GenerateDataKey(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if dk == nil {
+		return nil, errNoAnswer("GenerateDataKey")
+	}
+	return dk, nil
+}
+
+// errNoAnswer is for a KeyService that answers neither a response nor an error.
+func errNoAnswer(op string) error {
+	return fmt.Errorf("%w: key service answered nothing to %s", kms.ErrKeyMaterial, op)
 }
 
 // checkDataKey checks that an answered data key is one that can be used and stored.
@@ -213,13 +231,29 @@ func (s *Service) openInputKey(ctx context.Context, env *Envelope, effective kms
 	// The key id is not given: as long as it is not authentic, it is only compared.
 	dk, err := s.Decrypt(ctx, &kms.DecryptRequest{Ciphertext: env.wrapped, Context: effective})
 	if err != nil {
-		return nil, err
+		return nil, s.unwrapError(ctx, env, err)
+	}
+	if dk == nil {
+		return nil, errNoAnswer("Decrypt")
 	}
 	if dk.KeyID != env.keyID || dk.Plaintext.Len() != cobblestone.KeySize {
 		dk.Plaintext.Destroy()
 		return nil, kms.ErrDecrypt
 	}
 	return dk.Plaintext, nil
+}
+
+// unwrapError returns the error for a wrapped data key that was not unwrapped. A wrapped data key may name its master key; if it names none that there is, although
+// the envelope's is there, it was changed.
+func (s *Service) unwrapError(ctx context.Context, env *Envelope, err error) error {
+	if !errors.Is(err, kms.ErrKeyNotFound) || errors.Is(err, kms.ErrPermission) {
+		return err
+	}
+	described, missing := s.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: env.keyID})
+	if missing == nil && described != nil && described.Key.ID == env.keyID {
+		return kms.ErrDecrypt
+	}
+	return err
 }
 
 // customerInputKey derives the key that object keys are sealed under from the customer's, which may not be uniform.

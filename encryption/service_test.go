@@ -54,6 +54,14 @@ func TestObjectsWithTheKeysOfAManager(t *testing.T) {
 	}
 }
 
+// failDecrypt lets the next Decrypt fail. A key that is not found is not there for DescribeKey either.
+func failDecrypt(keys *mock.Backend, failure error) {
+	keys.FailNext("Decrypt", failure)
+	if failure == kms.ErrKeyNotFound {
+		keys.FailNext("DescribeKey", failure)
+	}
+}
+
 func TestErrorsOfTheKeyServicePassThrough(t *testing.T) {
 	keys := newMock(t)
 	svc := encryption.NewService(keys, encryption.Options{CreateDefaultKey: true})
@@ -70,17 +78,17 @@ func TestErrorsOfTheKeyServicePassThrough(t *testing.T) {
 		require.Equal(t, failure, err)
 		require.Zero(t, stored.n)
 
-		keys.FailNext("Decrypt", failure)
+		failDecrypt(keys, failure)
 		stored = &countingReader{r: bytes.NewReader(body)}
 		_, err = svc.DecryptStream(t.Context(), photo, env, nil, stored)
 		require.Equal(t, failure, err)
 		require.Zero(t, stored.n)
 
-		keys.FailNext("Decrypt", failure)
+		failDecrypt(keys, failure)
 		_, err = svc.OpenObject(t.Context(), photo, env, nil, int64(len(body)))
 		require.Equal(t, failure, err)
 
-		keys.FailNext("Decrypt", failure)
+		failDecrypt(keys, failure)
 		_, err = svc.Rewrap(t.Context(), photo, env, nil, photo, write())
 		require.Equal(t, failure, err)
 
