@@ -206,23 +206,23 @@ func TestRootVersionIsTheOneThatOpens(t *testing.T) {
 func TestFirstOpenThatWasKilledGoesOn(t *testing.T) {
 	dir := newDir(t)
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "keys"), 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, ".new-X"), []byte(`{"format"`), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, ".objectkms-new-ABCDEFGHIJKLMNOPQRSTUVWX27"), []byte(`{"format"`), 0o600))
 	b := open(t, config(dir))
 	create(t, b, "a")
-	require.NoFileExists(t, filepath.Join(dir, ".new-X"))
+	require.NoFileExists(t, filepath.Join(dir, ".objectkms-new-ABCDEFGHIJKLMNOPQRSTUVWX27"))
 }
 
 func TestOpenRemovesWhatAKilledProcessLeft(t *testing.T) {
 	c := config(newDir(t))
 	usedDir(t, c)
-	for _, name := range []string{".new-X", "keys/.new-X", "keys/.old-X"} {
+	for _, name := range []string{".objectkms-new-ABCDEFGHIJKLMNOPQRSTUVWX27", "keys/.objectkms-new-ABCDEFGHIJKLMNOPQRSTUVWX27", "keys/.objectkms-old-ABCDEFGHIJKLMNOPQRSTUVWX27"} {
 		require.NoError(t, os.WriteFile(filepath.Join(c.Dir, name), []byte("half"), 0o600))
 	}
 	wrong := rootKey()
 	wrong.Bytes()[0] ^= 1
 	mustFail(t, local.Config{Dir: c.Dir, RootKey: wrong}, kms.ErrKeyMaterial)
 	open(t, c)
-	for _, name := range []string{".new-X", "keys/.new-X", "keys/.old-X"} {
+	for _, name := range []string{".objectkms-new-ABCDEFGHIJKLMNOPQRSTUVWX27", "keys/.objectkms-new-ABCDEFGHIJKLMNOPQRSTUVWX27", "keys/.objectkms-old-ABCDEFGHIJKLMNOPQRSTUVWX27"} {
 		require.NoFileExists(t, filepath.Join(c.Dir, name))
 	}
 }

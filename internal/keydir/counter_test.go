@@ -182,7 +182,7 @@ func TestUnfinishedChangeIsSettled(t *testing.T) {
 			dir := newDir(t)
 			store(t, open(t, dir), "a", "one")
 			litter := func() {
-				for _, name := range []string{".new-X", "keys/.new-X", "keys/.old-X"} {
+				for _, name := range []string{".objectkms-new-ABCDEFGHIJKLMNOPQRSTUVWX27", "keys/.objectkms-new-ABCDEFGHIJKLMNOPQRSTUVWX27", "keys/.objectkms-old-ABCDEFGHIJKLMNOPQRSTUVWX27"} {
 					require.NoError(t, os.WriteFile(dir+"/"+name, []byte("half"), 0o600))
 				}
 				writeLock(t, dir, tt.lock)
@@ -236,7 +236,7 @@ func TestSweepThatFailsIsRepeated(t *testing.T) {
 func TestLitterOfOthersIsNotForgotten(t *testing.T) {
 	dir, tp := newDir(t), &tape{}
 	d := openTaped(t, dir, tp, keydir.Options{})
-	for _, litter := range []string{dir + "/keys/.old-X", dir + "/.new-X"} {
+	for _, litter := range []string{dir + "/keys/.objectkms-old-ABCDEFGHIJKLMNOPQRSTUVWX27", dir + "/.objectkms-new-ABCDEFGHIJKLMNOPQRSTUVWX27"} {
 		require.NoError(t, os.WriteFile(litter, nil, 0o600))
 		writeLock(t, dir, dirtyBytes(generation(t, d)))
 		failed := false
@@ -257,7 +257,7 @@ func TestLitterOfOthersIsNotForgotten(t *testing.T) {
 func TestLitterThatAReaderCannotRemoveIsNotForgotten(t *testing.T) {
 	dir, tp := newDir(t), &tape{}
 	d := openTaped(t, dir, tp, keydir.Options{})
-	require.NoError(t, os.WriteFile(dir+"/keys/.new-X", nil, 0o600))
+	require.NoError(t, os.WriteFile(dir+"/keys/.objectkms-new-ABCDEFGHIJKLMNOPQRSTUVWX27", nil, 0o600))
 	writeLock(t, dir, dirtyBytes(generation(t, d)+1))
 	tp.reset(func(_ int, call string) error {
 		if strings.HasPrefix(call, "remove") {
@@ -285,7 +285,7 @@ func TestRecoverOfAnOrderlyDirectoryOnlyReads(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, before, after)
 	// After a power cut the lock file may know of nothing.
-	require.NoError(t, os.WriteFile(dir+"/keys/.old-X", nil, 0o600))
+	require.NoError(t, os.WriteFile(dir+"/keys/.objectkms-old-ABCDEFGHIJKLMNOPQRSTUVWX27", nil, 0o600))
 	require.NoError(t, d.Recover(t.Context()))
 	require.Empty(t, strays(t, dir))
 }

@@ -36,7 +36,7 @@ func (t *tape) call(format string, args ...any) error {
 	return fault(n, call)
 }
 
-var randomPart = regexp.MustCompile(`\.(new|old)-[A-Z2-7]+`)
+var randomPart = regexp.MustCompile(`\.objectkms-(new|old)-[A-Z2-7]{26}`)
 
 // reset forgets the calls and sets the fault.
 func (t *tape) reset(fault func(n int, call string) error) {

@@ -20,3 +20,5 @@ func unlock(uintptr) error { return errors.ErrUnsupported }
 func foreign(fs.FileInfo) bool { return true }
 
 func readOnly(error) bool { return false }
+
+func impossible(error) bool { return false }

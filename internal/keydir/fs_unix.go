@@ -40,3 +40,8 @@ func foreign(info fs.FileInfo) bool {
 
 // readOnly reports whether err says that the file system cannot be written to.
 func readOnly(err error) bool { return errors.Is(err, unix.EROFS) }
+
+// impossible reports whether err says that no directory can have such a path.
+func impossible(err error) bool {
+	return errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ENAMETOOLONG) || errors.Is(err, unix.ELOOP)
+}

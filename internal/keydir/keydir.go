@@ -17,9 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +28,7 @@ import (
 const (
 	keysName = "keys"
 	lockName = "lock"
+	rootName = "root.json" // written by the owner, and a sign that there were records
 	suffix   = ".json"
 )
 
@@ -56,138 +55,6 @@ type Dir struct {
 
 	closeOnce sync.Once
 	done      chan struct{}
-}
-
-// Open opens a directory. Unless MustExist is set it makes what is missing of dir and of the
-// directories above it. It writes nothing else. dir itself may not be a symbolic link; what it lies in may. Errors, besides those of a Dir: ErrInvalidConfig where dir is missing or
-// is no directory, ErrUnsupported on systems without Unix file locks.
-func Open(dir string, opts Options) (*Dir, error) {
-	if !supported {
-		return nil, fmt.Errorf("%w: key directories need a Unix system", kms.ErrUnsupported)
-	}
-	dir = filepath.Clean(dir)
-	fsys, err := openTop(dir, opts)
-	if err != nil {
-		return nil, failed("open "+dir, err)
-	}
-	d, err := New(fsys, opts)
-	if err != nil {
-		return nil, errors.Join(err, fsys.Close())
-	}
-	return d, nil
-}
-
-func openTop(dir string, opts Options) (FS, error) {
-	if !opts.MustExist {
-		if err := makeTop(dir); err != nil {
-			return nil, err
-		}
-	}
-	before, err := os.Lstat(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: there is no directory %s", kms.ErrInvalidConfig, dir)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := checkDir(dir, before); err != nil {
-		return nil, err
-	}
-	fsys, err := OpenFS(dir)
-	if err != nil {
-		return nil, err
-	}
-	after, err := fsys.Lstat(".")
-	if err == nil && !os.SameFile(before, after) {
-		err = fmt.Errorf("%w: %s was replaced while it was opened", kms.ErrUnavailable, dir)
-	}
-	if err != nil {
-		return nil, errors.Join(err, fsys.Close())
-	}
-	return fsys, nil
-}
-
-// makeTop makes dir, if it is missing, and what is missing above it, durably. What is missing inside
-// shows that dir may be new too, and that the one who made it may not have come to sync it.
-func makeTop(dir string) error {
-	if _, err := os.Lstat(filepath.Join(dir, keysName)); !errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	parent := filepath.Dir(dir)
-	err := os.Mkdir(dir, dirMode)
-	if errors.Is(err, fs.ErrNotExist) && parent != dir {
-		if err := makeTop(parent); err != nil {
-			return err
-		}
-		err = os.Mkdir(dir, dirMode)
-	}
-	switch {
-	case errors.Is(err, fs.ErrExist):
-	case err != nil:
-		return err
-	default:
-		if err := os.Chmod(dir, dirMode); err != nil {
-			return err
-		}
-	}
-	return syncPath(parent)
-}
-
-func syncPath(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
-
-// New returns the Dir in an open directory, and takes it over unless it fails. It is Open for file systems of tests.
-func New(fsys FS, opts Options) (*Dir, error) {
-	keys, err := openKeys(fsys, opts)
-	if err != nil {
-		return nil, failed("open "+keysName, err)
-	}
-	d := &Dir{top: fsys, keys: keys, now: opts.Now, queue: make(chan struct{}, 1), done: make(chan struct{})}
-	if d.now == nil {
-		d.now = time.Now
-	}
-	d.reader.fsys = fsys
-	return d, nil
-}
-
-func openKeys(top FS, opts Options) (FS, error) {
-	info, err := top.Lstat(keysName)
-	if errors.Is(err, fs.ErrNotExist) {
-		if opts.MustExist {
-			return nil, fmt.Errorf("%w: there is no directory %s", kms.ErrInvalidConfig, keysName)
-		}
-		if err := makeKeys(top); err != nil {
-			return nil, err
-		}
-		info, err = top.Lstat(keysName)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := checkDir(keysName, info); err != nil {
-		return nil, err
-	}
-	return top.Sub(keysName)
-}
-
-// makeKeys makes the directory of the records, unless another process does so.
-func makeKeys(top FS) error {
-	err := top.Mkdir(keysName, dirMode)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if err := top.Chmod(keysName, dirMode); err != nil {
-		return err
-	}
-	return syncDir(top)
 }
 
 func syncDir(fsys FS) error {

@@ -1,7 +1,6 @@
 package keydir
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,7 +26,7 @@ func CreateSecretFile(path string, data []byte) error {
 }
 
 func createSecretFile(parent FS, name string, data []byte) error {
-	temp := newPrefix + rand.Text()
+	temp := tempName(newPrefix)
 	err := writeFile(parent, temp, data)
 	if err == nil {
 		if err = parent.Link(temp, name); err == nil {

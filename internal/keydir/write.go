@@ -11,11 +11,27 @@ import (
 	"github.com/objectkms/kms"
 )
 
-// Temporary files begin with a dot, as no id does.
+// Temporary files begin with a dot, as no id does, and have names that nobody else gives: these are removed unasked.
 const (
-	newPrefix = ".new-" // a file not yet visible
-	oldPrefix = ".old-" // the former file of a change that is not committed
+	newPrefix = ".objectkms-new-" // a file not yet visible
+	oldPrefix = ".objectkms-old-" // the former file of a change that is not committed
+
+	randomSize = 26 // characters behind the prefix
 )
+
+func tempName(prefix string) string { return prefix + rand.Text()[:randomSize] }
+
+// isTemp reports whether tempName could have made the name.
+func isTemp(name string) bool {
+	random, isNew := strings.CutPrefix(name, newPrefix)
+	if !isNew {
+		var isOld bool
+		if random, isOld = strings.CutPrefix(name, oldPrefix); !isOld {
+			return false
+		}
+	}
+	return len(random) == randomSize && strings.Trim(random, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
+}
 
 // A change is one change of one name, under the lock.
 type change struct {
@@ -70,7 +86,7 @@ func (c *change) run(steps func() error) error {
 
 // writeTemp writes the new file under a temporary name, durably.
 func (c *change) writeTemp(data []byte) error {
-	c.temp = newPrefix + rand.Text()
+	c.temp = tempName(newPrefix)
 	return writeFile(c.fsys, c.temp, data)
 }
 
@@ -97,7 +113,7 @@ func (c *change) create() error {
 
 // replace gives the new file the name of the former one, which keeps another until the end.
 func (c *change) replace() error {
-	name := oldPrefix + rand.Text()
+	name := tempName(oldPrefix)
 	if err := c.fsys.Link(c.name, name); err != nil {
 		return err
 	}
@@ -113,7 +129,7 @@ func (c *change) replace() error {
 
 // drop hides the former file under a temporary name.
 func (c *change) drop() error {
-	name := oldPrefix + rand.Text()
+	name := tempName(oldPrefix)
 	return c.show(func() error {
 		err := c.fsys.Rename(c.name, name)
 		if err == nil {
@@ -192,7 +208,14 @@ func (d *Dir) litter() ([]stray, error) {
 			return nil, err
 		}
 		for _, name := range names {
-			if strings.HasPrefix(name, newPrefix) || strings.HasPrefix(name, oldPrefix) {
+			if !isTemp(name) {
+				continue
+			}
+			info, err := fsys.Lstat(name)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+			if err == nil && info.Mode().IsRegular() {
 				found = append(found, stray{fsys, name})
 			}
 		}
