@@ -185,6 +185,42 @@ func TestTheRecordUsedLongestAgoLeavesTheCache(t *testing.T) {
 	require.Equal(t, gets+1, store.gets)
 }
 
+func TestASecondPageOfAThousandKeysReadsNothing(t *testing.T) {
+	store := newStore()
+	ring := openRing(t, store)
+	for range 1000 {
+		createKey(t, ring, "")
+	}
+	for _, want := range []int{1000, 0} {
+		gets := store.gets
+		list, err := ring.ListKeys(t.Context(), &kms.ListKeysRequest{Limit: 1000})
+		require.NoError(t, err)
+		require.Len(t, list.Keys, 1000)
+		require.Equal(t, want, store.gets-gets)
+	}
+}
+
+func TestALargeRecordTakesThePlaceOfSeveral(t *testing.T) {
+	store := newStore()
+	ring := openSlots(t, store, 8)
+	for _, id := range []string{"a", "b", "c", "d", "large"} {
+		createKey(t, ring, id)
+		describeKey(t, ring, id)
+	}
+	for range 120 { // versions, which take some 24 KB
+		rotateKey(t, ring, "large")
+	}
+	describeKey(t, ring, "large")
+	require.Less(t, keyring.CachedRecords(ring), 4)
+	for range 120 { // it is more than there is room for, and still kept
+		rotateKey(t, ring, "large")
+	}
+	describeKey(t, ring, "large")
+	require.Equal(t, 1, keyring.CachedRecords(ring))
+	describeKey(t, ring, "a")
+	require.Equal(t, 1, keyring.CachedRecords(ring), "it leaves as others do")
+}
+
 func TestADeletedKeyIsWiped(t *testing.T) {
 	ring := openRing(t, newStore())
 	createKey(t, ring, "k")

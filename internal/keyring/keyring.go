@@ -48,12 +48,17 @@ type Root struct {
 type Options struct {
 	// Memory says where opened keys live.
 	Memory secret.Policy
-	// Slots bounds how many keys are kept open, the root key included, and how many records are kept
-	// decoded. 0 means 512.
+	// Slots bounds how many keys are kept open, the root key included. 0 means 512.
 	Slots int
+	// Records bounds how many records are kept decoded. One of more than 4 KiB counts as several, so that all of them
+	// take about 4 KiB for each of these at most. 0 means 4,096.
+	Records int
 }
 
-const defaultSlots = 512
+const (
+	defaultSlots   = 512
+	defaultRecords = 4096
+)
 
 // A Ring is a set of master keys in one store. It implements [kms.Backend] and every optional
 // interface of a backend, and is safe for concurrent use.
@@ -88,6 +93,9 @@ func Open(store Store, root Root, opts Options) (*Ring, error) {
 	if opts.Slots == 0 {
 		opts.Slots = defaultSlots
 	}
+	if opts.Records == 0 {
+		opts.Records = defaultRecords
+	}
 	switch {
 	case store == nil:
 		return nil, fmt.Errorf("%w: no store", kms.ErrInvalidConfig)
@@ -99,8 +107,10 @@ func Open(store Store, root Root, opts Options) (*Ring, error) {
 		return nil, fmt.Errorf("%w: root key is all zero", kms.ErrInvalidConfig)
 	case opts.Slots < 1:
 		return nil, fmt.Errorf("%w: %d slots, want 1 or more", kms.ErrInvalidConfig, opts.Slots)
+	case opts.Records < 1:
+		return nil, fmt.Errorf("%w: %d records, want 1 or more", kms.ErrInvalidConfig, opts.Records)
 	}
-	r := &Ring{store: store, rootVersion: root.Version, records: newLRU[string, cachedRecord](opts.Slots)}
+	r := &Ring{store: store, rootVersion: root.Version, records: newLRU[string, cachedRecord](opts.Records)}
 	if err := r.keys.open(root.Key, opts); err != nil {
 		return nil, err
 	}

@@ -10,13 +10,19 @@ import (
 	"github.com/objectkms/kms"
 )
 
-// A cachedRecord is a decoded record, the stamp at which it was the stored one, and the digest of
+// A cachedRecord is a decoded record, the stamp at which it was the stored one, and the size and the digest of
 // its stored bytes.
 type cachedRecord struct {
 	rec   *record
 	stamp uint64
+	size  int
 	sum   [sha256.Size]byte
 }
+
+// recordUnit is how many stored bytes count as one more record in the cache.
+const recordUnit = 4 << 10
+
+func (c cachedRecord) weight() int { return 1 + c.size/recordUnit }
 
 // load returns the record of a key as it is now. It must not be changed.
 func (r *Ring) load(ctx context.Context, id string) (*record, error) {
@@ -39,7 +45,7 @@ func (r *Ring) load(ctx context.Context, id string) (*record, error) {
 	}
 	if stable {
 		fresh.stamp = stamp
-		r.records.put(id, fresh)
+		r.records.put(id, fresh, fresh.weight())
 	}
 	return fresh.rec, nil
 }
@@ -52,7 +58,7 @@ func (r *Ring) fetch(ctx context.Context, id string, cached cachedRecord) (fresh
 	if err != nil {
 		return fresh, err
 	}
-	fresh = cachedRecord{rec: cached.rec, sum: sha256.Sum256(raw)}
+	fresh = cachedRecord{rec: cached.rec, size: len(raw), sum: sha256.Sum256(raw)}
 	if cached.rec == nil || fresh.sum != cached.sum {
 		if fresh.rec, err = r.decode(id, raw); err != nil {
 			return fresh, err

@@ -5,19 +5,21 @@ import (
 	"sync"
 )
 
-// An lru is a bounded map that drops the entry whose last use is longest ago. It is safe for
-// concurrent use.
+// An lru is a map of bounded weight that drops the entries whose last use is longest ago. It is safe
+// for concurrent use.
 type lru[K comparable, V any] struct {
 	max int
 
 	mu      sync.Mutex
+	weight  int       // of all entries
 	order   list.List // of lruEntry; the one used last is in front
 	entries map[K]*list.Element
 }
 
 type lruEntry[K comparable, V any] struct {
-	key   K
-	value V
+	key    K
+	value  V
+	weight int
 }
 
 func newLRU[K comparable, V any](max int) *lru[K, V] {
@@ -35,18 +37,20 @@ func (c *lru[K, V]) get(key K) (value V, ok bool) {
 	return e.Value.(lruEntry[K, V]).value, true
 }
 
-// put stores the value and returns the one that had to leave for it: an earlier one of the key,
-// or the one used longest ago.
-func (c *lru[K, V]) put(key K, value V) (left V, ok bool) {
+// put stores the value and returns those that had to leave for it: an earlier one of the key, and
+// the ones used longest ago. The entry stored last stays, whatever its weight.
+func (c *lru[K, V]) put(key K, value V, weight int) (left []V) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e, replaced := c.entries[key]; replaced {
-		left, ok = c.removeElement(e), true
-	} else if len(c.entries) >= c.max {
-		left, ok = c.removeElement(c.order.Back()), true
+		left = append(left, c.removeElement(e))
 	}
-	c.entries[key] = c.order.PushFront(lruEntry[K, V]{key, value})
-	return left, ok
+	for c.weight+weight > c.max && len(c.entries) > 0 {
+		left = append(left, c.removeElement(c.order.Back()))
+	}
+	c.entries[key] = c.order.PushFront(lruEntry[K, V]{key, value, weight})
+	c.weight += weight
+	return left
 }
 
 func (c *lru[K, V]) remove(key K) (left V, ok bool) {
@@ -71,5 +75,6 @@ func (c *lru[K, V]) removeOldest() (left V, ok bool) {
 func (c *lru[K, V]) removeElement(e *list.Element) V {
 	entry := c.order.Remove(e).(lruEntry[K, V])
 	delete(c.entries, entry.key)
+	c.weight -= entry.weight
 	return entry.value
 }

@@ -239,7 +239,7 @@ func TestRandomOperationsAgreeWithTheModel(t *testing.T) {
 		rapid.Check(noDeadline{t}, func(t *rapid.T) {
 			m := &machine{store: newStore(), keys: make(map[string]*modelKey)}
 			for _, slots := range []int{2, 16} {
-				ring, err := keyring.Open(m.store, testRoot(), keyring.Options{Memory: secret.Plain, Slots: slots})
+				ring, err := keyring.Open(m.store, testRoot(), keyring.Options{Memory: secret.Plain, Slots: slots, Records: slots})
 				require.NoError(t, err)
 				m.rings = append(m.rings, ring)
 			}

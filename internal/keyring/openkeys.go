@@ -103,7 +103,7 @@ func (o *openKeys) remember(name openKey, key []byte) {
 	if err != nil {
 		return
 	}
-	if left, ok := o.slots.put(name, slot); ok {
+	for _, left := range o.slots.put(name, slot, 1) {
 		o.arena.Free(left)
 	}
 }

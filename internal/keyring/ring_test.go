@@ -32,6 +32,9 @@ func TestOpenRefuses(t *testing.T) {
 			return keyring.Open(newStore(), keyring.Root{Version: 1, Key: make([]byte, 32)}, keyring.Options{})
 		},
 		"-1 slots": func() (*keyring.Ring, error) { return keyring.Open(newStore(), good, keyring.Options{Slots: -1}) },
+		"-1 records": func() (*keyring.Ring, error) {
+			return keyring.Open(newStore(), good, keyring.Options{Records: -1})
+		},
 	} {
 		ring, err := open()
 		require.Nil(t, ring, name)

@@ -148,7 +148,7 @@ func openRing(t testing.TB, store keyring.Store) *keyring.Ring {
 
 func openSlots(t testing.TB, store keyring.Store, slots int) *keyring.Ring {
 	t.Helper()
-	ring, err := keyring.Open(store, testRoot(), keyring.Options{Memory: secret.Plain, Slots: slots})
+	ring, err := keyring.Open(store, testRoot(), keyring.Options{Memory: secret.Plain, Slots: slots, Records: slots})
 	require.NoError(t, err)
 	t.Cleanup(func() { ring.Close() })
 	return ring
