@@ -2,7 +2,6 @@ package encryption
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"github.com/objectkms/kms"
@@ -37,35 +36,25 @@ func (s *Service) DecryptStream(ctx context.Context, id ObjectID, env *Envelope,
 // readHeader reads the header of a message. A message that ends in it is not authentic.
 func readHeader(stored io.Reader) ([]byte, error) {
 	header := make([]byte, cobblestone.HeaderSize)
-	if _, err := io.ReadFull(stored, header); err != nil {
-		return nil, storedError(err)
+	n, err := cobblestone.Fill(stored, header)
+	if err != nil {
+		return nil, openError(err)
+	}
+	if n < len(header) {
+		return nil, kms.ErrDecrypt
 	}
 	return header, nil
 }
 
-// storedError is the error for stored bytes that could not be read. A body that ends too early is not authentic.
-func storedError(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return kms.ErrDecrypt
-	}
-	return err
-}
-
 // expectEOF returns io.EOF if nothing follows.
 func expectEOF(stored io.Reader) error {
-	const maxIdleReads = 100
 	var b [1]byte
-	for range maxIdleReads {
-		n, err := stored.Read(b[:])
-		if n != 0 {
-			return kms.ErrDecrypt
-		}
-		if err == io.EOF {
-			return io.EOF
-		}
-		if err != nil {
-			return storedError(err)
-		}
+	n, err := cobblestone.Fill(stored, b[:])
+	if err != nil {
+		return openError(err)
 	}
-	return io.ErrNoProgress
+	if n > 0 {
+		return kms.ErrDecrypt
+	}
+	return io.EOF
 }

@@ -1,10 +1,6 @@
 package cobblestone
 
-import (
-	"errors"
-	"fmt"
-	"io"
-)
+import "io"
 
 // DecryptReader decrypts the message that it reads, from the first byte to the last. It yields no byte that is not authentic.
 // It must not be used by two goroutines at once.
@@ -74,8 +70,8 @@ func (r *DecryptReader) next(dst []byte) ([]byte, error) {
 
 // messageError wraps an error of the message's source. A source that broke off has cut the message short.
 func messageError(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return ErrOpen
 	}
-	return fmt.Errorf("cobblestone: read message: %w", err)
+	return readError("read message", err)
 }

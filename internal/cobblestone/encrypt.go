@@ -2,8 +2,6 @@ package cobblestone
 
 import (
 	"crypto/rand"
-	"errors"
-	"fmt"
 	"io"
 )
 
@@ -85,10 +83,5 @@ func (r *EncryptReader) seal(dst, plain []byte) []byte {
 	return r.cipher.seal(dst, chunk, plain)
 }
 
-// plainError wraps an error of the plaintext's source. One that wraps io.EOF must not pass for the end of the message.
-func plainError(err error) error {
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return fmt.Errorf("cobblestone: read plaintext: %w", err)
-}
+// plainError wraps an error of the plaintext's source.
+func plainError(err error) error { return readError("read plaintext", err) }

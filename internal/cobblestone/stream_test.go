@@ -80,14 +80,29 @@ func TestDecryptReaderPassesErrorsOn(t *testing.T) {
 
 func TestDecryptReaderTakesABrokenSourceForTruncation(t *testing.T) {
 	message := mustSeal(t, randomBytes(chunk+9))
-	for _, cause := range []error{io.ErrUnexpectedEOF, fmt.Errorf("lost: %w", io.EOF), fmt.Errorf("lost: %w", io.ErrUnexpectedEOF)} {
+	for _, n := range []int{header, header + storedChunk, len(message)} {
+		r := newDecryptReader(t, failAfter(message, n, io.ErrUnexpectedEOF))
+		_, err := io.ReadAll(r)
+		requireFailed(t, r, err)
+	}
+	_, err := cobblestone.NewDecryptReader(testKey, testContext, failAfter(message, header-1, io.ErrUnexpectedEOF))
+	require.Equal(t, cobblestone.ErrOpen, err)
+}
+
+func TestACauseAroundEOFIsNeitherTheEndNorLost(t *testing.T) {
+	message := mustSeal(t, randomBytes(chunk+9))
+	for _, cause := range []error{fmt.Errorf("lost: %w", io.EOF), fmt.Errorf("lost: %w", io.ErrUnexpectedEOF)} {
 		for _, n := range []int{header, header + storedChunk, len(message)} {
 			r := newDecryptReader(t, failAfter(message, n, cause))
 			_, err := io.ReadAll(r)
-			requireFailed(t, r, err)
+			require.ErrorIs(t, err, cause)
+			require.NotErrorIs(t, err, io.EOF)
+			require.NotErrorIs(t, err, cobblestone.ErrOpen)
+			requireSticky(t, r, err)
 		}
 		_, err := cobblestone.NewDecryptReader(testKey, testContext, failAfter(message, header-1, cause))
-		require.Equal(t, cobblestone.ErrOpen, err)
+		require.ErrorIs(t, err, cause)
+		require.NotErrorIs(t, err, io.EOF)
 	}
 }
 
