@@ -1,9 +1,11 @@
 package local
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/objectkms/kms"
 	"github.com/objectkms/kms/internal/keydir"
@@ -69,16 +71,45 @@ func (c Config) openRing(ctx context.Context, dir *keydir.Dir) (*keyring.Ring, e
 		return nil, err
 	}
 	defer clear(root.Key)
-	if err := dir.Recover(ctx); err != nil {
-		return nil, err
-	}
 	memory := secret.Locked
 	if c.AllowUnlockedMemory {
 		memory = secret.Fallback
 	}
-	keys, err := keyring.Open(dir, root, keyring.Options{Memory: memory})
+	keys, err := keyring.Open(&rootedDir{dir, root.file}, root.Root, keyring.Options{Memory: memory})
 	if errors.Is(err, secret.ErrLock) {
 		return nil, fmt.Errorf("%w: %w; raise the limit, or set AllowUnlockedMemory", kms.ErrInvalidConfig, err)
 	}
-	return keys, err
+	if err != nil {
+		return nil, err
+	}
+	if err = keyring.CheckRoot(ctx, keys); err == nil {
+		err = dir.Recover(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, keys.Close())
+	}
+	return keys, nil
+}
+
+// A rootedDir is a directory whose root.json was read.
+type rootedDir struct {
+	*keydir.Dir
+	file []byte
+}
+
+// HealthCheck also compares root.json with what it was: without the right one nobody could open the directory again.
+func (d *rootedDir) HealthCheck(ctx context.Context) error {
+	if err := d.Dir.HealthCheck(ctx); err != nil {
+		return err
+	}
+	file, err := d.ReadFile(ctx, rootName)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: %s is missing", kms.ErrKeyMaterial, rootName)
+	case err != nil:
+		return err
+	case !bytes.Equal(file, d.file):
+		return fmt.Errorf("%w: %s was changed since it was opened", kms.ErrKeyMaterial, rootName)
+	}
+	return nil
 }

@@ -8,7 +8,8 @@ import (
 
 // OpenRoot finds or makes the root in a directory that may be watched.
 func OpenRoot(ctx context.Context, c Config, dir rootDir) (keyring.Root, error) {
-	return c.openRoot(ctx, dir)
+	root, err := c.openRoot(ctx, dir)
+	return root.Root, err
 }
 
 // RootFile returns a root.json of one root with that version.

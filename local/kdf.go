@@ -48,6 +48,14 @@ func (c Config) checkMode() error {
 	return nil
 }
 
+// kdf returns the KDF for the kind of secret that is configured.
+func (c Config) kdf() string {
+	if c.Passphrase != nil {
+		return kdfPassphrase
+	}
+	return kdfRaw
+}
+
 // secret returns a copy of the secret, which the caller destroys. A root key file is made only if the directory is fresh.
 func (c Config) secret(fresh bool) (rootSecret, error) {
 	switch {

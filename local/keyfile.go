@@ -22,7 +22,7 @@ func (c Config) readKeyFile(fresh bool) ([]byte, error) {
 	text, err := keydir.ReadSecretFile(c.RootKeyFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		if !fresh {
-			return nil, fmt.Errorf("%w: there is no root key file %s, and the directory was set up with one", kms.ErrKeyMaterial, c.RootKeyFile)
+			return nil, fmt.Errorf("%w: there is no root key file %s, and the directory is set up already", kms.ErrKeyMaterial, c.RootKeyFile)
 		}
 		text, err = makeKeyFile(c.RootKeyFile)
 	}
@@ -33,27 +33,49 @@ func (c Config) readKeyFile(fresh bool) ([]byte, error) {
 	return parseKeyFile(text)
 }
 
-// checkKeyFilePlace refuses a root key file in the key directory or below it, whatever links its
-// path goes through.
+// checkKeyFilePlace refuses a root key file in the key directory or below it, whatever links or mounts its
+// path goes through, and one in a directory where anybody may replace it.
 func (c Config) checkKeyFilePlace() error {
-	protected, err := os.Stat(c.Dir)
-	if err != nil {
-		return fmt.Errorf("%w: %w", kms.ErrUnavailable, err)
+	var protected []os.FileInfo
+	for _, dir := range []string{c.Dir, filepath.Join(c.Dir, "keys")} {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return fmt.Errorf("%w: %w", kms.ErrUnavailable, err)
+		}
+		protected = append(protected, info)
 	}
 	place, err := filepath.Abs(filepath.Dir(c.RootKeyFile))
 	if err == nil {
 		place, err = filepath.EvalSymlinks(place)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: the directory of the root key file: %w", kms.ErrInvalidConfig, err)
+		return errKeyFilePlace(err)
 	}
+	if err := checkOutside(place, protected); err != nil {
+		return err
+	}
+	info, err := os.Stat(place)
+	if err != nil {
+		return errKeyFilePlace(err)
+	}
+	const writable = 0o002 // by everybody; groups of one user are common
+	if mode := info.Mode(); mode&writable != 0 && mode&fs.ModeSticky == 0 {
+		return fmt.Errorf("%w: the directory of the root key file has mode %#o, and anybody may replace the file", kms.ErrPermission, mode.Perm())
+	}
+	return nil
+}
+
+// checkOutside refuses a place that is one of the directories or below one.
+func checkOutside(place string, protected []os.FileInfo) error {
 	for {
 		info, err := os.Stat(place)
 		if err != nil {
-			return fmt.Errorf("%w: the directory of the root key file: %w", kms.ErrInvalidConfig, err)
+			return errKeyFilePlace(err)
 		}
-		if os.SameFile(info, protected) {
-			return errKeyFileInside()
+		for _, dir := range protected {
+			if os.SameFile(info, dir) {
+				return errKeyFileInside()
+			}
 		}
 		above := filepath.Dir(place)
 		if above == place {
@@ -61,6 +83,10 @@ func (c Config) checkKeyFilePlace() error {
 		}
 		place = above
 	}
+}
+
+func errKeyFilePlace(err error) error {
+	return fmt.Errorf("%w: the directory of the root key file: %w", kms.ErrInvalidConfig, err)
 }
 
 // makeKeyFile makes the file, unless another process does so first, and returns what it holds.

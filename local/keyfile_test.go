@@ -47,6 +47,38 @@ func TestLostRootKeyFileIsNotReplaced(t *testing.T) {
 	open(t, c)
 }
 
+func TestMissingRootKeyFileOfADirectoryThatWasSetUpWithoutOne(t *testing.T) {
+	for want, c := range map[string]local.Config{
+		"the directory was set up with a passphrase": {Dir: newDir(t), Passphrase: passphrase("x"), AllowUnlockedMemory: true},
+		"the directory is set up already":            config(newDir(t)),
+	} {
+		usedDir(t, c)
+		file := filepath.Join(t.TempDir(), "root.key")
+		_, err := local.New(t.Context(), local.Config{Dir: c.Dir, RootKeyFile: file, AllowUnlockedMemory: true})
+		require.ErrorContains(t, err, want)
+		require.NoFileExists(t, file)
+	}
+}
+
+func TestRootKeyFileInADirectoryThatAnybodyWritesToIsRefused(t *testing.T) {
+	base, place := t.TempDir(), t.TempDir()
+	c := local.Config{Dir: filepath.Join(base, "keys"), RootKeyFile: filepath.Join(place, "root.key"), AllowUnlockedMemory: true}
+	for _, mode := range []os.FileMode{0o777, 0o707, 0o702} {
+		require.NoError(t, os.Chmod(place, mode))
+		_, err := c.Open(t.Context())
+		require.ErrorIs(t, err, kms.ErrPermission)
+		require.NoFileExists(t, c.RootKeyFile)
+	}
+	require.NoError(t, os.Chmod(place, 0o777|os.ModeSticky))
+	require.NoError(t, open(t, c).Close())
+	require.NoError(t, os.Chmod(place, 0o777))
+	mustFail(t, c, kms.ErrPermission)
+	for _, mode := range []os.FileMode{0o755, 0o775} {
+		require.NoError(t, os.Chmod(place, mode))
+		require.NoError(t, open(t, c).Close())
+	}
+}
+
 func TestRootKeyFileInsideTheDirectoryIsRefusedThroughLinks(t *testing.T) {
 	base := t.TempDir()
 	dir := filepath.Join(base, "keys")

@@ -26,6 +26,7 @@ func TestWithoutLockedMemory(t *testing.T) {
 	}
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
+	require.Contains(t, string(out), "Configuration ")
 	require.Contains(t, string(out), "AllowUnlockedMemory")
 	require.Contains(t, string(out), "memory cannot be locked")
 }

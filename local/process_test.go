@@ -203,7 +203,7 @@ func openWithoutMemory(dir string) error {
 	if _, err := c.Open(context.Background()); !errors.Is(err, kms.ErrInvalidConfig) {
 		return fmt.Errorf("without AllowUnlockedMemory: %w", err)
 	} else {
-		fmt.Println(err)
+		fmt.Println(kms.KindOf(err), err)
 	}
 	c.AllowUnlockedMemory = true
 	b, err := c.Open(context.Background())

@@ -25,16 +25,28 @@ type rootDir interface {
 
 var _ rootDir = (*keydir.Dir)(nil)
 
+// An openedRoot is a root and the root.json that it is in.
+type openedRoot struct {
+	keyring.Root
+	file []byte
+}
+
 // openRoot returns the root key of the directory, which the caller wipes. In a directory without
 // keys that has none it makes one.
-func (c Config) openRoot(ctx context.Context, dir rootDir) (keyring.Root, error) {
+func (c Config) openRoot(ctx context.Context, dir rootDir) (openedRoot, error) {
 	raw, err := readRoot(ctx, dir)
 	if err != nil {
-		return keyring.Root{}, err
+		return openedRoot{}, err
+	}
+	if raw != nil {
+		// A secret of the wrong kind is told before a root key file is asked for.
+		if _, err := rootsOf(raw, c.kdf()); err != nil {
+			return openedRoot{}, err
+		}
 	}
 	secret, err := c.secret(raw == nil)
 	if err != nil {
-		return keyring.Root{}, err
+		return openedRoot{}, err
 	}
 	defer secret.destroy()
 	if raw == nil {
@@ -63,22 +75,23 @@ func readRoot(ctx context.Context, dir rootDir) ([]byte, error) {
 }
 
 // makeRoot sets up the first root, unless another process has just done so.
-func makeRoot(ctx context.Context, dir rootDir, secret rootSecret) (keyring.Root, error) {
+func makeRoot(ctx context.Context, dir rootDir, secret rootSecret) (openedRoot, error) {
 	entry, key, err := newRoot(1, secret)
 	if err != nil {
-		return keyring.Root{}, err
+		return openedRoot{}, err
 	}
-	err = dir.CreateFile(ctx, rootName, renderRoots([]rootEntry{entry}))
+	file := renderRoots([]rootEntry{entry})
+	err = dir.CreateFile(ctx, rootName, file)
 	if err == nil {
-		return keyring.Root{Version: entry.Version, Key: key}, nil
+		return openedRoot{keyring.Root{Version: entry.Version, Key: key}, file}, nil
 	}
 	clear(key)
 	if !errors.Is(err, fs.ErrExist) {
-		return keyring.Root{}, err
+		return openedRoot{}, err
 	}
 	raw, err := dir.ReadFile(ctx, rootName)
 	if err != nil {
-		return keyring.Root{}, err
+		return openedRoot{}, err
 	}
 	return findRoot(raw, secret)
 }
@@ -99,30 +112,40 @@ func newRoot(version uint32, secret rootSecret) (rootEntry, []byte, error) {
 }
 
 // findRoot returns the root that the secret opens.
-func findRoot(raw []byte, secret rootSecret) (keyring.Root, error) {
-	roots, err := parseRoots(raw)
+func findRoot(raw []byte, secret rootSecret) (openedRoot, error) {
+	roots, err := rootsOf(raw, secret.kdf)
 	if err != nil {
-		return keyring.Root{}, fmt.Errorf("%w: %s %w", kms.ErrKeyMaterial, rootName, err)
+		return openedRoot{}, err
 	}
-	tried := 0
 	for _, entry := range roots {
-		if entry.KDF != secret.kdf {
-			continue
-		}
-		tried++
 		key, err := entry.open(secret)
 		if err == nil {
-			return keyring.Root{Version: entry.Version, Key: key}, nil
+			return openedRoot{keyring.Root{Version: entry.Version, Key: key}, raw}, nil
 		}
 		if !errors.Is(err, cobblestone.ErrOpen) {
-			return keyring.Root{}, fmt.Errorf("%w: %w", kms.ErrUnsupported, err)
+			return openedRoot{}, fmt.Errorf("%w: %w", kms.ErrUnsupported, err)
 		}
 	}
-	if tried == 0 {
-		return keyring.Root{}, fmt.Errorf("%w: the directory was set up with %s, not with %s",
-			kms.ErrInvalidConfig, describeKDF(roots[0].KDF), describeKDF(secret.kdf))
+	return openedRoot{}, fmt.Errorf("%w: the root key is not the one of this directory, or %s was changed", kms.ErrKeyMaterial, rootName)
+}
+
+// rootsOf returns the roots of root.json that have the KDF, of which there must be one.
+func rootsOf(raw []byte, kdf string) ([]rootEntry, error) {
+	all, err := parseRoots(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s %w", kms.ErrKeyMaterial, rootName, err)
 	}
-	return keyring.Root{}, fmt.Errorf("%w: the root key is not the one of this directory, or %s was changed", kms.ErrKeyMaterial, rootName)
+	var roots []rootEntry
+	for _, entry := range all {
+		if entry.KDF == kdf {
+			roots = append(roots, entry)
+		}
+	}
+	if len(roots) == 0 {
+		return nil, fmt.Errorf("%w: the directory was set up with %s, not with %s",
+			kms.ErrInvalidConfig, describeKDF(all[0].KDF), describeKDF(kdf))
+	}
+	return roots, nil
 }
 
 // open returns the root key if the secret is the one of this root. The error is else cobblestone.ErrOpen.

@@ -100,9 +100,25 @@ func TestRootOfAnotherDirectoryIsRefusedWithItsKeys(t *testing.T) {
 	root, err := os.ReadFile(rootPath(other.Dir))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(rootPath(c.Dir), root, 0o600))
-	b := open(t, c) // it is a root of this root key, with another salt
-	_, err = b.DescribeKey(t.Context(), &kms.DescribeKeyRequest{KeyID: "a"})
-	require.ErrorIs(t, err, kms.ErrKeyMaterial)
+	mustFail(t, c, kms.ErrKeyMaterial) // it is a root of this root key, with another salt
+}
+
+func TestHealthCheckSeesALostOrChangedRoot(t *testing.T) {
+	c := config(newDir(t))
+	for _, first := range []bool{true, false} {
+		b := open(t, c)
+		require.NoError(t, b.HealthCheck(t.Context()), "made just now: %v", first)
+		good, err := os.ReadFile(rootPath(c.Dir))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(rootPath(c.Dir), flipped(good, len(good)/2), 0o600))
+		require.ErrorIs(t, b.HealthCheck(t.Context()), kms.ErrKeyMaterial)
+		require.NoError(t, os.Remove(rootPath(c.Dir)))
+		require.ErrorIs(t, b.HealthCheck(t.Context()), kms.ErrKeyMaterial)
+		require.NoError(t, os.WriteFile(rootPath(c.Dir), good, 0o600))
+		require.NoError(t, b.HealthCheck(t.Context()))
+		require.NoError(t, b.Close())
+		require.ErrorIs(t, b.HealthCheck(t.Context()), kms.ErrClosed)
+	}
 }
 
 // twoRoots makes a root.json of two roots out of those of two directories.
