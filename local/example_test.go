@@ -27,7 +27,10 @@ func Example() {
 	root := kms.NewSecret(raw)
 	defer root.Destroy()
 
-	keys, err := kms.Open(ctx, kms.Config{Backend: local.Config{Dir: filepath.Join(base, "keys"), RootKey: root}})
+	keys, err := kms.Open(ctx, kms.Config{
+		Backend: local.Config{Dir: filepath.Join(base, "keys"), RootKey: root},
+		Options: kms.Options{DefaultKeyID: "photos"},
+	})
 	if err != nil {
 		log.Fatal(err)
 	}
