@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/objectkms/kms/internal/retry"
@@ -21,6 +22,7 @@ type Manager struct {
 	backendType string
 	opts        Options
 	calls       gate
+	made        atomic.Uint64
 	keys        *keyCache     // nil where caches are disabled
 	dataKeys    *dataKeyCache // nil where caches are disabled
 }
@@ -130,6 +132,7 @@ type task struct {
 	context  EncryptionContext
 	changes  bool         // keys are changed: never repeated, and the caches forget the key
 	once     bool         // never repeated
+	makes    bool         // a key is made
 	check    func() error // what the Manager demands beyond the request's form
 	attempts int
 	cacheHit bool
@@ -150,6 +153,9 @@ func do[I any, Req request, Resp any](ctx context.Context, m *Manager, t *task, 
 		t.attempts = attempts
 		if t.changes {
 			m.forget(t.keyID)
+			if t.makes {
+				m.made.Add(1)
+			}
 		}
 		return resp, err
 	})

@@ -17,7 +17,7 @@ const (
 
 // CreateKey makes a master key. See [KeyService].
 func (m *Manager) CreateKey(ctx context.Context, req *CreateKeyRequest) (*CreateKeyResponse, error) {
-	return do(ctx, m, &task{name: "CreateKey", changes: true}, req, Backend.CreateKey)
+	return do(ctx, m, &task{name: "CreateKey", changes: true, makes: true}, req, Backend.CreateKey)
 }
 
 // DescribeKey asks the backend for the description of a key, never a cache. See [KeyService].
@@ -73,7 +73,7 @@ func (m *Manager) RotateKey(ctx context.Context, req *RotateKeyRequest) (*Rotate
 
 // ImportKey makes a master key of the owner's own material. ErrUnsupported where the backend is no [KeyImporter].
 func (m *Manager) ImportKey(ctx context.Context, req *ImportKeyRequest) (*ImportKeyResponse, error) {
-	return do(ctx, m, &task{name: "ImportKey", changes: true}, req, KeyImporter.ImportKey)
+	return do(ctx, m, &task{name: "ImportKey", changes: true, makes: true}, req, KeyImporter.ImportKey)
 }
 
 // UpdateKeyDescription replaces the description of a key. ErrUnsupported where the backend is no [KeyUpdater].
@@ -126,6 +126,10 @@ func (m *Manager) AuthorizeDataKey(ctx context.Context, req *GenerateDataKeyRequ
 		return &DescribeKeyResponse{Key: d.key}, nil
 	})
 }
+
+// KeysMade returns how many keys were made through this Manager, or may have been. Who shares a data key among several uses asks for another when
+// the number has changed: the master key may be gone, and a new one have its id.
+func (m *Manager) KeysMade() uint64 { return m.made.Load() }
 
 // Encrypt wraps a small secret under the key of the request, or the default key where it names
 // none. See [KeyService].

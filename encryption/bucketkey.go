@@ -37,16 +37,20 @@ const (
 // A dataKeyAuthorizer is a KeyService that can say whether it would make a data key now.
 type dataKeyAuthorizer interface {
 	AuthorizeDataKey(ctx context.Context, req *kms.GenerateDataKeyRequest) (*kms.DescribeKeyResponse, error)
+	KeysMade() uint64
 }
 
 var _ dataKeyAuthorizer = (*kms.Manager)(nil)
 
 // A bucketKeyName says which objects may share a data key. The key that was asked for is part of it, which is empty for the default key, and so are the key and
-// the version that this means now: with another default key or another version the name is another one.
+// the version that this means now: with another default key or another version the name is another one. A key that was deleted and made again under its id begins with version 1 again, so the time when it was made and the number of
+// keys made are part of the name too.
 type bucketKeyName struct {
 	requested string
 	keyID     string
 	version   uint32
+	created   int64
+	made      uint64
 	context   string // effective, in canonical form; the bucket is in it
 }
 
@@ -118,6 +122,7 @@ func (s *Service) bucketDataKey(ctx context.Context, req *kms.GenerateDataKeyReq
 	if s.bucketKeys == nil || !ok {
 		return s.ownDataKey(ctx, req)
 	}
+	made := keys.KeysMade()
 	// Whoever waits for another's data key is authorized here, and not by the call that makes it.
 	allowed, err := keys.AuthorizeDataKey(ctx, req)
 	if errors.Is(err, kms.ErrKeyNotFound) {
@@ -127,7 +132,7 @@ func (s *Service) bucketDataKey(ctx context.Context, req *kms.GenerateDataKeyReq
 		return nil, err
 	}
 	key := allowed.Key
-	name := bucketKeyName{req.KeyID, key.ID, key.Version, string(encctx.Append(nil, req.Context))}
+	name := bucketKeyName{req.KeyID, key.ID, key.Version, key.CreatedAt.UnixNano(), made, string(encctx.Append(nil, req.Context))}
 	return s.bucketKeys.get(ctx, name, func(ctx context.Context) (*kms.GenerateDataKeyResponse, error) {
 		return s.ownDataKey(ctx, req)
 	})

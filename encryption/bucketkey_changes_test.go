@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/objectkms/kms"
 	"github.com/objectkms/kms/encryption"
+	"github.com/objectkms/kms/mock"
 )
 
 // changes are the operations of a Service that change the state of a key.
@@ -280,4 +283,36 @@ func TestADataKeyOfAnotherDefaultKeyIsNotHeld(t *testing.T) {
 		require.Equal(t, "other", env.KeyID())
 	}
 	require.Zero(t, svc.BucketKeyStats().Entries)
+}
+
+func TestAKeyMadeAgainUnderItsIDSharesNothingOfTheFormerOne(t *testing.T) {
+	keys := kms.NewManager(mock.New(), kms.Options{AllowImmediateDeletion: true})
+	t.Cleanup(func() { keys.Close() })
+	svc := encryption.NewService(keys, encryption.Options{BucketKeys: encryption.BucketKeyOptions{TTL: time.Hour}})
+	t.Cleanup(svc.ClearBucketKeys)
+	put := func() (*encryption.Envelope, []byte) {
+		req := &encryption.Request{Mode: encryption.SSEKMS, KeyID: "k", BucketKey: true}
+		object, err := svc.EncryptStream(t.Context(), photo, req, strings.NewReader("body"))
+		require.NoError(t, err)
+		body, err := io.ReadAll(object)
+		require.NoError(t, err)
+		env, err := object.Envelope()
+		require.NoError(t, err)
+		return env, body
+	}
+	create := func() {
+		_, err := keys.CreateKey(t.Context(), &kms.CreateKeyRequest{KeyID: "k"})
+		require.NoError(t, err)
+	}
+	create()
+	put()
+	_, err := keys.DeleteKey(t.Context(), &kms.DeleteKeyRequest{KeyID: "k", Immediate: true, ConfirmKeyID: "k"})
+	require.NoError(t, err)
+	create()
+	env, body := put()
+	plain, err := svc.DecryptStream(t.Context(), photo, env, nil, bytes.NewReader(body))
+	require.NoError(t, err)
+	got, err := io.ReadAll(plain)
+	require.NoError(t, err)
+	require.Equal(t, "body", string(got))
 }
