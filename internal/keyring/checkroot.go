@@ -9,9 +9,9 @@ import (
 )
 
 // checkedRecords is how many records CheckRoot tries.
-const checkedRecords = 3
+const checkedRecords = 100
 
-// CheckRoot returns ErrKeyMaterial where a store has records and none of the first three opens under the root key of
+// CheckRoot returns ErrKeyMaterial where a store has records and none of the first hundred opens under the root key of
 // the Ring: it is then the root key of another store, under which no new key may be sealed beside the old ones. A record that the store
 // may not read says nothing about the root key. It changes nothing.
 func CheckRoot(ctx context.Context, r *Ring) error {
