@@ -2,6 +2,7 @@ package encryption
 
 import (
 	"context"
+	"fmt"
 	"io"
 
 	"github.com/objectkms/kms"
@@ -16,6 +17,9 @@ import (
 // only after all of it. Whether all parts of an object are those that it was completed with is known, and checked, before the last of them is released. An error of stored is returned wrapped. Errors stay. Close wipes; it does not close stored, which the caller has opened.
 func (s *Service) DecryptStream(ctx context.Context, id ObjectID, env *Envelope, req *Request, stored io.Reader) (io.ReadCloser, error) {
 	defer req.customerKey().Destroy()
+	if stored == nil {
+		return nil, errNilReader()
+	}
 	key, err := s.openObjectKey(ctx, id, env, req)
 	if err != nil {
 		return nil, err
@@ -32,6 +36,8 @@ func (s *Service) DecryptStream(ctx context.Context, id ObjectID, env *Envelope,
 	r.trailing = stored
 	return r, nil
 }
+
+func errNilReader() error { return fmt.Errorf("%w: reader is nil", kms.ErrInvalidRequest) }
 
 // readHeader reads the header of a message. A message that ends in it is not authentic.
 func readHeader(stored io.Reader) ([]byte, error) {

@@ -21,6 +21,9 @@ func (s *Service) EncryptStream(ctx context.Context, id ObjectID, req *Request, 
 	if err := req.checkWrite(); err != nil {
 		return nil, err
 	}
+	if plain == nil {
+		return nil, errNilReader()
+	}
 	sealer, err := s.newSealer(ctx, id, req)
 	if err != nil {
 		return nil, err

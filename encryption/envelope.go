@@ -39,7 +39,12 @@ func (e *Envelope) Mode() Mode {
 }
 
 // KeyID returns the id of the master key, as the KeyService answered it. It is empty for SSE-C.
-func (e *Envelope) KeyID() string { return e.keyID }
+func (e *Envelope) KeyID() string {
+	if e == nil {
+		return ""
+	}
+	return e.keyID
+}
 
 // BucketKey reports whether the data key is bound to the bucket and not to the object.
 func (e *Envelope) BucketKey() bool { return e.bucketKey }

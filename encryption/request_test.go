@@ -9,6 +9,7 @@ import (
 
 	"github.com/objectkms/kms"
 	"github.com/objectkms/kms/encryption"
+	"github.com/objectkms/kms/mock"
 )
 
 func TestModesHaveNames(t *testing.T) {
@@ -176,4 +177,13 @@ func TestOpenObjectAndRewrapDestroyTheCustomerKeys(t *testing.T) {
 		require.Zero(t, req.CustomerKey.Len())
 		require.Zero(t, target.CustomerKey.Len())
 	}
+}
+
+func TestANilReaderIsRefused(t *testing.T) {
+	svc := encryption.NewService(mock.New(), encryption.Options{})
+	_, err := svc.EncryptStream(t.Context(), photo, &encryption.Request{Mode: encryption.SSEC, CustomerKey: kms.NewSecret(bytes.Repeat([]byte{1}, 32))}, nil)
+	require.ErrorIs(t, err, kms.ErrInvalidRequest)
+	_, err = svc.DecryptStream(t.Context(), photo, nil, nil, nil)
+	require.ErrorIs(t, err, kms.ErrInvalidRequest)
+	require.Empty(t, (*encryption.Envelope)(nil).KeyID())
 }
