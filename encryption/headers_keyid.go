@@ -35,9 +35,11 @@ func (o *Options) answerKeyID(prefix, keyID string) string {
 	return prefix + keyID
 }
 
-// cutKeyARN splits the ARN of a key, arn:partition:kms:region:account:key/id, before its id. What is no such ARN is all id.
+// cutKeyARN splits the ARN of a key, arn:partition:kms:region:account:key/id, before its id. What is no such ARN is all id, and so is what has
+// a byte that no header may have: the KeyService refuses it.
 func cutKeyARN(named string) (prefix, keyID string) {
-	if !strings.HasPrefix(named, "arn:") {
+	hidden := func(r rune) bool { return r <= ' ' || r > '~' }
+	if !strings.HasPrefix(named, "arn:") || strings.ContainsFunc(named, hidden) {
 		return "", named
 	}
 	fields := strings.SplitN(named, ":", 6)

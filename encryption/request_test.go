@@ -187,3 +187,16 @@ func TestANilReaderIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, kms.ErrInvalidRequest)
 	require.Empty(t, (*encryption.Envelope)(nil).KeyID())
 }
+
+func TestAKeyARNWithBytesThatNoHeaderHasIsRefused(t *testing.T) {
+	keys := kms.NewManager(mock.New(), kms.Options{})
+	_, err := keys.CreateKey(t.Context(), &kms.CreateKeyRequest{KeyID: "k"})
+	require.NoError(t, err)
+	svc := encryption.NewService(keys, encryption.Options{})
+	for arn, ok := range map[string]bool{
+		"arn:aws:kms:eu:1:key/k": true, "arn:aws:kms:e\r\nSet-Cookie: a=b:1:key/k": false, "arn:aws:kms:e\x00:1:key/k": false, "arn:aws:kms:\xff:1:key/k": false,
+	} {
+		_, err := svc.EncryptStream(t.Context(), photo, &encryption.Request{Mode: encryption.SSEKMS, KeyID: arn}, bytes.NewReader(nil))
+		require.Equal(t, ok, err == nil, "%q: %v", arn, err)
+	}
+}
