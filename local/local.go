@@ -5,7 +5,8 @@
 //
 //	keys, err := kms.Open(ctx, kms.Config{Backend: local.Config{Dir: dir, RootKey: root}})
 //
-// Several processes may share one directory on a local file system of one machine; a change by one is seen by the others at once.
+// Several processes may share one directory on a local file system of one machine; a change by one is seen by the others
+// at once; the caches of a [kms.Manager] see it within their TTL.
 // The directory, and everything in it, must belong to the user that the process runs as, with mode 0700, and 0600 for files.
 //
 // The root key and the master keys in use lie in locked memory, and core dumps of the process are turned
