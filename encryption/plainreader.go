@@ -1,6 +1,7 @@
 package encryption
 
 import (
+	"bytes"
 	"io"
 
 	"github.com/objectkms/kms"
@@ -18,8 +19,22 @@ type plainReader struct {
 	messages *messages // nil when they were released
 	digest   *partsDigest
 	index    int // of the message that chunks reads
-	chunks   *cobblestone.ChunkReader
+	chunks   plaintext
+	tail     *cobblestone.Decrypter // of this message, if its last chunk is to be held back
 }
+
+// A plaintext is what one message has of the stretch. With nil from Prefetch its first byte is authentic.
+type plaintext interface {
+	io.Reader
+	io.WriterTo
+	Prefetch() error
+}
+
+// A heldChunk is plaintext that is authentic already.
+type heldChunk struct{ bytes.Reader }
+
+// Prefetch implements plaintext.
+func (*heldChunk) Prefetch() error { return nil }
 
 // newPlainReader returns the reader of a stretch whose first chunk is authentic. stored stands where the stretch begins: at a header, or, with the decrypter of
 // the first message, at a chunk. The reader releases the messages when it needs them no more, also with an error.
@@ -75,10 +90,58 @@ func (r *plainReader) open(decrypter *cobblestone.Decrypter) error {
 			return err
 		}
 	}
+	if r.holdsBack(m) {
+		return r.openFront(m, decrypter)
+	}
 	start, n := m.within(r.stretch.off, r.stretch.end)
-	var err error
-	r.chunks, err = decrypter.NewChunkReader(r.stored, start, n, m.size)
+	return r.openChunks(m, decrypter, start, n)
+}
+
+func (r *plainReader) openChunks(m message, decrypter *cobblestone.Decrypter, start, n int64) error {
+	chunks, err := decrypter.NewChunkReader(r.stored, start, n, m.size)
+	r.chunks = chunks
 	return err
+}
+
+// holdsBack reports whether a message ends the plaintext, and others follow that are empty: what the digest tells when their headers were seen
+// must be known before the last chunk is released.
+func (r *plainReader) holdsBack(m message) bool {
+	return r.digest != nil && m.size > 0 && m.plain+m.size == r.stretch.end && m.index < r.stretch.last.index
+}
+
+// lastChunk returns where the last chunk with plaintext begins in the plaintext of a message.
+func (m message) lastChunk() int64 {
+	return (m.size - 1) / cobblestone.ChunkSize * cobblestone.ChunkSize
+}
+
+// openFront opens what may be released before the last chunk.
+func (r *plainReader) openFront(m message, decrypter *cobblestone.Decrypter) error {
+	r.tail = decrypter
+	if m.lastChunk() == 0 {
+		return r.openTail(m)
+	}
+	return r.openChunks(m, decrypter, 0, m.lastChunk())
+}
+
+// openTail takes the last chunk, opens all messages behind it, and leaves the chunk to be read.
+func (r *plainReader) openTail(m message) error {
+	decrypter := r.tail
+	r.tail = nil
+	if err := r.openChunks(m, decrypter, m.lastChunk(), m.size-m.lastChunk()); err != nil {
+		return err
+	}
+	held, err := io.ReadAll(r.chunks)
+	for err == nil && r.index < r.stretch.last.index {
+		r.index++
+		if err = r.open(nil); err == nil {
+			_, err = io.Copy(io.Discard, r.chunks)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	r.chunks = &heldChunk{*bytes.NewReader(held)}
+	return nil
 }
 
 // check adds a header to the digest, and compares that when the header was the last one. An earlier upload of a part is authentic too; only here it shows.
@@ -93,9 +156,13 @@ func (r *plainReader) check(m message, header []byte) error {
 	return nil
 }
 
-// advance takes the error that the chunks of a message ended with, and opens the next message if there is one.
+// advance takes the error that the chunks of a message ended with, and opens what comes next, if anything does.
 func (r *plainReader) advance(err error) {
-	if err == io.EOF && r.index < r.stretch.last.index {
+	switch {
+	case err != io.EOF:
+	case r.tail != nil:
+		err = r.openTail(r.message())
+	case r.index < r.stretch.last.index:
 		r.index++
 		err = r.open(nil)
 	}
@@ -145,7 +212,7 @@ func (r *plainReader) release() {
 	if r.messages != nil {
 		r.messages.release()
 	}
-	r.messages, r.chunks = nil, nil
+	r.messages, r.chunks, r.tail = nil, nil, nil
 }
 
 // Close implements io.Closer. Later reads are ErrClosed.

@@ -2,6 +2,7 @@ package encryption_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"slices"
 	"testing"
@@ -113,6 +114,68 @@ func TestEarlierAttemptIsSeenByWholeReadsOnly(t *testing.T) {
 		require.NoError(t, err, "a range cannot tell the attempts apart")
 		require.Equal(t, old, got)
 	}
+}
+
+// Where the last parts are empty, what is seen in their headers is seen before the last chunk in front of them is released.
+func TestEarlierAttemptBeforeEmptyPartsIsSeenByWholeReads(t *testing.T) {
+	ring := newRing("default")
+	for _, size := range []int{1, chunk - 1, chunk, chunk + 1, 2 * chunk, 2*chunk + 9} {
+		for _, empty := range []int{1, 2, 20} {
+			for _, superseded := range []int{1, 2, 3, 2 + empty} {
+				u := newUpload(t, ring, photo, protections()[0])
+				opened := u.opened(t)
+				pieces := []piece{{1, 5}, {2, size}}
+				for i := range empty {
+					pieces = append(pieces, piece{3 + i, 0})
+				}
+				var numbers []int
+				var plain, earlier []byte
+				at := 0
+				for _, piece := range pieces {
+					part := random(piece.size)
+					if piece.number < superseded {
+						at += int(encryption.StoredSize(int64(piece.size)))
+					}
+					if piece.number == superseded {
+						earlier = encryptPart(t, opened, piece.number, random(piece.size)).body
+					}
+					u.parts[piece.number] = encryptPart(t, opened, piece.number, part)
+					plain, numbers = append(plain, part...), append(numbers, piece.number)
+				}
+				env, body := u.complete(t, numbers...)
+				requireReadable(t, ring, photo, env, u.p, body, plain)
+				copy(body[at:], earlier)
+
+				name := fmt.Sprint(size, empty, superseded)
+				most := 5 + (size-1)/chunk*chunk
+				got, err := get(t.Context(), u.service(), photo, env, nil, bytes.NewReader(body))
+				require.Equal(t, kms.ErrDecrypt, err, name)
+				require.Len(t, got, most, name)
+				object, err := u.service().OpenObject(t.Context(), photo, env, nil, int64(len(body)))
+				require.NoError(t, err)
+				whole, err := object.Range(t.Context(), 0, object.Size(), (&store{stored: body}).fetch)
+				require.NoError(t, err)
+				var written bytes.Buffer
+				_, err = whole.(io.WriterTo).WriteTo(&written)
+				require.Equal(t, kms.ErrDecrypt, err, name)
+				require.Equal(t, most, written.Len(), name)
+				require.NoError(t, object.Close())
+			}
+		}
+	}
+}
+
+// An object whose only plaintext is one chunk is refused before anything of it can be read.
+func TestEarlierAttemptOfTheOnlyChunkIsSeenAtOnce(t *testing.T) {
+	ring := newRing("default")
+	u := newUpload(t, ring, photo, protections()[0])
+	opened := u.opened(t)
+	earlier := encryptPart(t, opened, 1, random(chunk))
+	u.parts[1], u.parts[2] = encryptPart(t, opened, 1, random(chunk)), encryptPart(t, opened, 2, nil)
+	env, body := u.complete(t, 1, 2)
+	copy(body, earlier.body)
+	_, err := u.service().DecryptStream(t.Context(), photo, env, nil, bytes.NewReader(body))
+	require.Equal(t, kms.ErrDecrypt, err)
 }
 
 // Parts, envelopes and names of two uploads, and every way to read one with some of the other's.
