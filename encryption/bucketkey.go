@@ -139,38 +139,47 @@ func (s *Service) bucketDataKey(ctx context.Context, req *kms.GenerateDataKeyReq
 }
 
 // get returns a copy of the data key of that name, which generate makes where there is none to share.
-func (b *bucketKeys) get(ctx context.Context, name bucketKeyName, generate func(context.Context) (*kms.GenerateDataKeyResponse, error)) (dk *kms.GenerateDataKeyResponse, err error) {
+func (b *bucketKeys) get(ctx context.Context, name bucketKeyName, generate func(context.Context) (*kms.GenerateDataKeyResponse, error)) (*kms.GenerateDataKeyResponse, error) {
 	// As many of those who wait for one data key go on with it as it may serve. The others wait for the next one.
 	for {
-		if dk = b.takeHeld(name); dk != nil {
+		if dk := b.takeHeld(name); dk != nil {
 			b.hits.Add(1)
 			return dk, nil
 		}
-		made, last := false, false
-		load := bucketKeyLoad{name, b.entries.Mark()}
-		_, err := b.loads.Do(ctx, load, func(ctx context.Context) (k bucketKey, err error) {
-			k, made, err = b.load(ctx, load, generate)
-			return k, err
-		}, func(k bucketKey) {
-			if made {
-				dk = copyDataKey(k.dk) // whoever asked is counted already
-			} else {
-				dk, last = k.take()
-			}
-		})
-		if err != nil {
+		dk, shared, err := b.join(ctx, name, generate)
+		switch {
+		case shared && errors.Is(err, kms.ErrPermission):
+			// Another writer's refusal says nothing of this one, who asks himself: each time round, the one who asks has his answer.
+		case err != nil:
 			return nil, err
-		}
-		if last {
-			b.wipeUsedUp(name)
-		}
-		if dk != nil && !made {
-			b.hits.Add(1)
-		}
-		if dk != nil {
+		case dk != nil:
 			return dk, nil
 		}
 	}
+}
+
+// join loads the data key of that name together with all who want it now, and returns a copy, or nil where it does not serve so many. shared says that
+// another one had asked for it.
+func (b *bucketKeys) join(ctx context.Context, name bucketKeyName, generate func(context.Context) (*kms.GenerateDataKeyResponse, error)) (dk *kms.GenerateDataKeyResponse, shared bool, err error) {
+	made, last := false, false
+	load := bucketKeyLoad{name, b.entries.Mark()}
+	shared, err = b.loads.Do(ctx, load, func(ctx context.Context) (k bucketKey, err error) {
+		k, made, err = b.load(ctx, load, generate)
+		return k, err
+	}, func(k bucketKey) {
+		if made {
+			dk = copyDataKey(k.dk) // whoever asked is counted already
+		} else {
+			dk, last = k.take()
+		}
+	})
+	if last {
+		b.wipeUsedUp(name)
+	}
+	if dk != nil && !made {
+		b.hits.Add(1)
+	}
+	return dk, shared, err
 }
 
 // takeHeld returns a copy of the data key that is held, or nil where none is that may serve one more object.

@@ -370,3 +370,78 @@ func TestASharedDataKeyIsAuthorizedForEachObject(t *testing.T) {
 	require.Equal(t, int64(50), denied.Load())
 	require.Equal(t, 2, keys.Calls("GenerateDataKey"))
 }
+
+// refusing is a KeyService whose policy looks at the caller only where a data key is made.
+type refusing struct {
+	held
+	calls atomic.Int64
+}
+
+type caller struct{}
+
+func (r *refusing) GenerateDataKey(ctx context.Context, req *kms.GenerateDataKeyRequest) (*kms.GenerateDataKeyResponse, error) {
+	r.calls.Add(1)
+	if ctx.Value(caller{}) == "eve" {
+		r.made <- struct{}{}
+		<-r.release
+		return nil, &kms.Error{Kind: kms.KindBackend, Op: "GenerateDataKey", Err: kms.ErrPermission}
+	}
+	return r.Manager.GenerateDataKey(ctx, req)
+}
+
+func TestARefusalOfOneWriterIsNotAnsweredToAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		manager := newManager(t, newMock(t))
+		keys := &refusing{held: held{manager, make(chan struct{}, 10), make(chan struct{})}}
+		svc := encryption.NewService(keys, sharing())
+		write := func(name string) error {
+			object, err := svc.EncryptStream(context.WithValue(t.Context(), caller{}, name), photo, shared(), bytes.NewReader(nil))
+			if err == nil {
+				object.Close()
+			}
+			return err
+		}
+		var eves, bobs [3]error
+		var group sync.WaitGroup
+		group.Go(func() { eves[0] = write("eve") })
+		<-keys.made
+		for i := range bobs {
+			group.Go(func() { bobs[i] = write("bob") })
+		}
+		for i := range eves[1:] {
+			group.Go(func() { eves[i+1] = write("eve") })
+		}
+		synctest.Wait() // all wait for the data key that eve has asked for
+		close(keys.release)
+		group.Wait()
+		for _, err := range bobs {
+			require.NoError(t, err)
+		}
+		require.ErrorIs(t, eves[0], kms.ErrPermission)
+		require.LessOrEqual(t, keys.calls.Load(), int64(4), "one for each eve at most, and one that the others share")
+		svc.ClearBucketKeys()
+		manager.ClearCache()
+	})
+}
+
+// What is no refusal concerns all who wait.
+func TestAnOutageIsAnsweredToAllWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := newMock(t)
+		manager := kms.NewManager(keys, kms.Options{DefaultKeyID: "default", RetryAttempts: 1})
+		svc := encryption.NewService(manager, sharing())
+		keys.Delay("GenerateDataKey", time.Second)
+		keys.FailNext("GenerateDataKey", kms.ErrUnavailable)
+		var errs [5]error
+		var group sync.WaitGroup
+		for i := range errs {
+			group.Go(func() { _, errs[i] = svc.EncryptStream(t.Context(), photo, shared(), bytes.NewReader(nil)) })
+		}
+		group.Wait()
+		for _, err := range errs {
+			require.ErrorIs(t, err, kms.ErrUnavailable)
+		}
+		require.Equal(t, 1, keys.Calls("GenerateDataKey"))
+		require.NoError(t, manager.Close())
+	})
+}
