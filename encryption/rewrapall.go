@@ -30,7 +30,8 @@ type RewrapAllOptions struct {
 	// KeyID is the master key, as a write names it. Empty means for each object the id that it has.
 	KeyID string
 	// Request, if not nil, says how an object is to be protected, as in a write, where that is more than the KeyID. Without it, and where it returns nil,
-	// mode, encryption context and bucket key stay as they are.
+	// mode, encryption context and bucket key stay as they are. One Request may serve many items: nothing in it is changed, and a CustomerKey is copied and stays the
+	// caller's, who destroys it when RewrapAll has returned.
 	Request func(item Item) *Request
 	// DryRun counts only. It asks no KeyService, and needs no Store.
 	DryRun bool

@@ -106,11 +106,12 @@ func (r *rewrapAll) aim(item *rewrapItem) error {
 	return err
 }
 
-// target returns the request for an item.
+// target returns the request for an item. It has a copy of the customer key, since one Request may serve many items.
 func (r *rewrapAll) target(item *rewrapItem) *Request {
 	if r.opts.Request != nil {
 		if wanted := r.opts.Request(item.Item); wanted != nil {
 			req := *wanted
+			req.CustomerKey = wanted.CustomerKey.Clone()
 			return &req
 		}
 	}

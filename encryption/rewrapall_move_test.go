@@ -70,16 +70,32 @@ func TestRewrapAllToAnotherMode(t *testing.T) {
 	require.Equal(t, 8, b.rewrap(t, svc, opts).Current)
 	b.open(t, svc)
 
+}
+
+// One Request may serve all items, also with a customer key.
+func TestRewrapAllToCustomerKeys(t *testing.T) {
+	svc, _ := newSharing(t, encryption.Options{})
+	b := newBucket()
+	b.fill(t, svc, 10, func(int) *encryption.Request { return &encryption.Request{Mode: encryption.SSES3} })
 	secret := customerKey()
-	report = b.rewrap(t, svc, encryption.RewrapAllOptions{Request: func(item encryption.Item) *encryption.Request {
-		if item.ID.Key != "4" {
+	target := &encryption.Request{Mode: encryption.SSEC, CustomerKey: secret}
+	report := b.rewrap(t, svc, encryption.RewrapAllOptions{BatchSize: 3, Request: func(item encryption.Item) *encryption.Request {
+		if item.ID.Key == "4" {
 			return nil
 		}
-		return &encryption.Request{Mode: encryption.SSEC, CustomerKey: secret}
+		return target
 	}})
-	require.Equal(t, 1, report.Written)
-	require.Zero(t, secret.Len(), "destroyed")
+	require.Equal(t, 9, report.Written)
+	require.Equal(t, 1, report.Current)
+	require.Empty(t, report.Errors)
+	require.Equal(t, testCustomerKey, secret.Bytes(), "the caller's own")
+	require.Equal(t, encryption.Census{version("default", 1): 1}, report.After)
 	b.open(t, svc)
+	secret.Destroy()
+	report = b.rewrap(t, svc, encryption.RewrapAllOptions{Request: func(encryption.Item) *encryption.Request { return target }})
+	require.Equal(t, 9, report.SSEC)
+	require.Equal(t, 1, report.Failed)
+	require.ErrorIs(t, report.Errors[0], kms.ErrInvalidRequest)
 }
 
 func TestRewrapAllSealsAgainWhereTheContextOrTheBucketKeyChanges(t *testing.T) {
