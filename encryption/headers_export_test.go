@@ -1,5 +1,7 @@
 package encryption
 
+import "github.com/objectkms/kms"
+
 // ResponseHeaders are the names of the operations and what each one's response tells, for tests of all of them.
 type ResponseHeaders func(h HeaderSetter, mode Mode, bucketKey bool)
 
@@ -13,7 +15,7 @@ func Operations() map[string]ResponseHeaders {
 		opGetObjectAttributes: "GetObjectAttributes", opSelectObjectContent: "SelectObjectContent",
 	} {
 		all[name] = func(h HeaderSetter, mode Mode, bucketKey bool) {
-			writeSSEHeaders(h, op, protection{mode: mode, keyID: "id", context: map[string]string{"a": "<b>"}, bucketKey: bucketKey, customerKeyMD5: "digest"})
+			writeSSEHeaders(h, op, protection{mode: mode, keyID: "id", context: map[string]string{"a": "<b>"}, bucketKey: bucketKey, echo: kms.NewSecret([]byte("digest"))})
 		}
 	}
 	return all

@@ -19,7 +19,7 @@ func (o *Object) WriteHeaders(h HeaderSetter) {
 func (s *Service) WriteCopyHeaders(h HeaderSetter, env *Envelope, target *Request) {
 	prefix, _, _ := s.opts.resolveKeyID(target.KeyID) // the id was resolved when the envelope was made
 	writeSSEHeaders(h, opCopyObject, protection{
-		mode: env.mode, keyID: s.opts.answerKeyID(prefix, env.keyID), context: env.Context(), bucketKey: env.bucketKey, customerKeyMD5: target.echo,
+		mode: env.mode, keyID: s.opts.answerKeyID(prefix, env.keyID), context: env.Context(), bucketKey: env.bucketKey, echo: target.echo,
 	})
 }
 
@@ -45,11 +45,11 @@ const (
 
 // A protection is what the headers of a response tell of how an object or upload is protected.
 type protection struct {
-	mode           Mode
-	keyID          string // as the client is to see it
-	context        kms.EncryptionContext
-	bucketKey      bool
-	customerKeyMD5 string // in base64, of the key that came with this request
+	mode      Mode
+	keyID     string // as the client is to see it
+	context   kms.EncryptionContext
+	bucketKey bool
+	echo      *kms.Secret // see Request.echo
 }
 
 // writeSSEHeaders sets the headers that a successful response to the operation has.
@@ -70,9 +70,9 @@ func writeSSEHeaders(h HeaderSetter, op operation, p protection) {
 	case SSEKMS:
 		p.writeKMS(h, withContext)
 	case SSEC:
-		if withCustomer {
+		if withCustomer && p.echo != nil {
 			h.Set(headerCustomer+"algorithm", algorithmAES256)
-			h.Set(headerCustomer+"key-MD5", p.customerKeyMD5)
+			h.Set(headerCustomer+"key-MD5", string(p.echo.Bytes()))
 		}
 	}
 }

@@ -77,7 +77,7 @@ func (s *Service) newSealer(ctx context.Context, id ObjectID, req *Request) (*se
 	if req.Mode == SSEC {
 		var err error
 		l.inputKey, err = customerInputKey(req.CustomerKey)
-		l.answered.customerKeyMD5 = req.echoCustomerKey()
+		l.answered.echo = req.echoCustomerKey()
 		return l, err
 	}
 	prefix, keyID, err := s.opts.resolveKeyID(req.KeyID)
@@ -218,7 +218,7 @@ func (s *Service) openSealed(ctx context.Context, id ObjectID, uploadID string, 
 func (s *Service) answered(env *Envelope, req *Request) protection {
 	p := protection{mode: env.mode, keyID: s.opts.answerKeyID("", env.keyID), bucketKey: env.bucketKey}
 	if env.mode == SSEC {
-		p.customerKeyMD5 = req.echoCustomerKey()
+		p.echo = req.echoCustomerKey()
 	}
 	return p
 }

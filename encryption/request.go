@@ -90,7 +90,7 @@ type Request struct {
 	// never have it.
 	MD5 bool
 
-	echo string // the MD5 of the customer key, for responses, once the request was used
+	echo *kms.Secret // the MD5 of the customer key, for the response, once the request was used; a Secret, since no print shows those
 }
 
 // customerKey returns the customer key, which is nil in a nil Request.
@@ -137,8 +137,8 @@ func (r *Request) checkWriteSSEC() error {
 }
 
 // echoCustomerKey returns what responses repeat of the customer key. The request keeps it: the key itself is destroyed before there is a response.
-func (r *Request) echoCustomerKey() string {
-	r.echo = customerKeyMD5(r.CustomerKey)
+func (r *Request) echoCustomerKey() *kms.Secret {
+	r.echo = kms.NewSecret([]byte(customerKeyMD5(r.CustomerKey)))
 	return r.echo
 }
 

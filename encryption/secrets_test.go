@@ -2,6 +2,7 @@ package encryption_test
 
 import (
 	"bytes"
+	"crypto/md5"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -86,7 +87,9 @@ func TestNoKeyIsEverShown(t *testing.T) {
 				texts = append(texts, shown(t, value)...)
 			}
 
-			secrets := [][]byte{testCustomerKey, ring.masters["default"]}
+			texts = append(texts, shown(t, *req)...)
+			keyMD5 := md5.Sum(testCustomerKey)
+			secrets := [][]byte{testCustomerKey, keyMD5[:], ring.masters["default"]}
 			if env.Mode() != encryption.SSEC {
 				dataKey := ring.issued[len(ring.issued)-1]
 				objectKey, err := cobblestone.Open(nil, dataKey, env.Parts().SealContext(photo), env.Parts().Sealed)

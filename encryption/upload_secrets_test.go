@@ -2,6 +2,7 @@ package encryption_test
 
 import (
 	"bytes"
+	"crypto/md5"
 	"io"
 	"testing"
 
@@ -16,9 +17,10 @@ func TestUploadsShowNoKey(t *testing.T) {
 		ring := newRing("default", "other")
 		// A KeyService sees to its own secrets; this one does not.
 		svc := encryption.NewService(&struct{ kms.KeyService }{ring}, encryption.Options{})
-		created, err := svc.CreateUpload(t.Context(), photo, uploadID, p.write())
+		write, read := p.write(), p.read()
+		created, err := svc.CreateUpload(t.Context(), photo, uploadID, write)
 		require.NoError(t, err)
-		opened, err := svc.OpenUpload(t.Context(), photo, uploadID, created.State(), p.read())
+		opened, err := svc.OpenUpload(t.Context(), photo, uploadID, created.State(), read)
 		require.NoError(t, err)
 		part, err := opened.EncryptPart(1, bytes.NewReader([]byte("plaintext")))
 		require.NoError(t, err)
@@ -31,10 +33,11 @@ func TestUploadsShowNoKey(t *testing.T) {
 		require.NoError(t, err)
 		stream, err := svc.DecryptStream(t.Context(), photo, env, p.read(), bytes.NewReader(body))
 		require.NoError(t, err)
-		for _, value := range []any{created, opened, part, receipt, &receipt, opened.State(), env, stream} {
+		for _, value := range []any{*write, read, created, opened, part, receipt, &receipt, opened.State(), env, stream} {
 			texts = append(texts, shown(t, value)...)
 		}
-		secrets := [][]byte{testCustomerKey}
+		keyMD5 := md5.Sum(testCustomerKey)
+		secrets := [][]byte{testCustomerKey, keyMD5[:]}
 		for _, key := range opened.Keys() {
 			secrets = append(secrets, bytes.Clone(key.Bytes()))
 		}
