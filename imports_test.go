@@ -24,7 +24,7 @@ func layers() [][]string {
 	return [][]string{
 		{"internal/encctx", "internal/cobblestone", "internal/retry", "internal/ttlcache", "internal/flight"},
 		{"."},
-		{"internal/secret"},
+		{"internal/secret", "internal/kdf"},
 		{"internal/keyring"},
 		{"internal/keydir"},
 		{"local", "vault", "mock", "encryption", "admin", "backend/backendtest"},
@@ -37,9 +37,9 @@ func layers() [][]string {
 // module without any is for tests only, and a module that is not here may not be imported at all.
 func moduleUsers() map[string][]string {
 	return map[string][]string{
-		"github.com/awnumar/memcall":  {"internal/secret"}, // what memguard locks pages with
-		"github.com/awnumar/memguard": {"internal/secret"},
-		"golang.org/x/crypto":         {"internal/keydir", "local"},
+		"github.com/awnumar/memcall":  {"internal/secret", "internal/kdf"}, // what memguard locks pages with
+		"github.com/awnumar/memguard": {"internal/secret", "internal/kdf"},
+		"golang.org/x/crypto":         {"internal/kdf"}, // Argon2id
 		"golang.org/x/sys":            {"internal/keydir", "internal/secret", "local"},
 		"github.com/hashicorp":        {"vault"},
 		"github.com/stretchr/testify": {},

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/kdf"
 	"github.com/objectkms/kms/internal/keydir"
 	"github.com/objectkms/kms/internal/keyring"
 	"github.com/objectkms/kms/internal/secret"
@@ -50,7 +51,7 @@ func New(ctx context.Context, c Config) (*Backend, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	if err := c.checkMode(); err != nil {
+	if err := kdf.CheckMode(c.kdf()); err != nil {
 		return nil, err
 	}
 	dir, err := keydir.Open(c.Dir, keydir.Options{})

@@ -33,9 +33,3 @@ func ParseRoots(raw []byte) (again []byte, err error) {
 
 // ParseKeyFile is the reader of root key files.
 var ParseKeyFile = parseKeyFile
-
-// CheckParams says whether parameters of Argon2id are accepted.
-func CheckParams(text string) error {
-	_, err := parseArgon(text)
-	return err
-}

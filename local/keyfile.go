@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/kdf"
 	"github.com/objectkms/kms/internal/keydir"
 )
 
@@ -91,7 +92,7 @@ func errKeyFilePlace(err error) error {
 
 // makeKeyFile makes the file, unless another process does so first, and returns what it holds.
 func makeKeyFile(path string) ([]byte, error) {
-	raw := make([]byte, rawKeySize)
+	raw := make([]byte, kdf.RawSize)
 	defer clear(raw)
 	rand.Read(raw)
 	text := renderKeyFile(raw)
@@ -121,7 +122,7 @@ func parseKeyFile(text []byte) ([]byte, error) {
 		clear(raw)
 		return nil, fmt.Errorf("%w: the root key file is not one line of base64", kms.ErrInvalidConfig)
 	}
-	if err := checkRawKey(raw); err != nil {
+	if err := kdf.CheckRaw("root key", raw); err != nil {
 		clear(raw)
 		return nil, err
 	}

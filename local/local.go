@@ -23,6 +23,7 @@ import (
 	"strings"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/kdf"
 )
 
 // Config is a directory and what its root key comes from: exactly one of RootKey, Passphrase and
@@ -68,26 +69,11 @@ func (c Config) Validate() error {
 	}
 	switch {
 	case c.RootKey != nil:
-		return checkRawKey(c.RootKey.Bytes())
+		return kdf.CheckRaw("root key", c.RootKey.Bytes())
 	case c.Passphrase != nil && c.Passphrase.Len() == 0:
 		return fmt.Errorf("%w: the passphrase is empty", kms.ErrInvalidConfig)
 	case c.RootKeyFile != "" && lexicallyInside(c.RootKeyFile, c.Dir):
 		return errKeyFileInside()
-	}
-	return nil
-}
-
-// checkRawKey checks 32 bytes that a root key is derived from.
-func checkRawKey(raw []byte) error {
-	if len(raw) != rawKeySize {
-		return fmt.Errorf("%w: root key has %d bytes, want %d", kms.ErrInvalidConfig, len(raw), rawKeySize)
-	}
-	var or byte
-	for _, b := range raw {
-		or |= b
-	}
-	if or == 0 {
-		return fmt.Errorf("%w: root key is all zero", kms.ErrInvalidConfig)
 	}
 	return nil
 }

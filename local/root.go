@@ -2,7 +2,6 @@ package local
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +9,7 @@ import (
 	"github.com/objectkms/kms"
 	"github.com/objectkms/kms/internal/cobblestone"
 	"github.com/objectkms/kms/internal/encctx"
+	"github.com/objectkms/kms/internal/kdf"
 	"github.com/objectkms/kms/internal/keydir"
 	"github.com/objectkms/kms/internal/keyring"
 )
@@ -98,8 +98,8 @@ func makeRoot(ctx context.Context, dir rootDir, secret rootSecret) (openedRoot, 
 
 // newRoot returns a root for the secret and its key, with a salt of its own.
 func newRoot(version uint32, secret rootSecret) (rootEntry, []byte, error) {
-	entry := rootEntry{Version: version, KDF: secret.kdf, Params: defaultParams(secret.kdf), Salt: make([]byte, saltSize)}
-	rand.Read(entry.Salt)
+	spec := kdf.New(secret.kdf)
+	entry := rootEntry{Version: version, KDF: spec.Name, Params: spec.Params, Salt: spec.Salt}
 	key, err := entry.derive(secret)
 	if err != nil {
 		return rootEntry{}, nil, err
@@ -130,20 +130,20 @@ func findRoot(raw []byte, secret rootSecret) (openedRoot, error) {
 }
 
 // rootsOf returns the roots of root.json that have the KDF, of which there must be one.
-func rootsOf(raw []byte, kdf string) ([]rootEntry, error) {
+func rootsOf(raw []byte, name string) ([]rootEntry, error) {
 	all, err := parseRoots(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s %w", kms.ErrKeyMaterial, rootName, err)
 	}
 	var roots []rootEntry
 	for _, entry := range all {
-		if entry.KDF == kdf {
+		if entry.KDF == name {
 			roots = append(roots, entry)
 		}
 	}
 	if len(roots) == 0 {
 		return nil, fmt.Errorf("%w: the directory was set up with %s, not with %s",
-			kms.ErrInvalidConfig, describeKDF(all[0].KDF), describeKDF(kdf))
+			kms.ErrInvalidConfig, describeKDF(all[0].KDF), describeKDF(name))
 	}
 	return roots, nil
 }

@@ -15,7 +15,6 @@ import (
 const (
 	rootFormat = 1
 	maxRoots   = 2 // two while a change of the root key runs
-	saltSize   = 32
 	checkSize  = cobblestone.HeaderSize + cobblestone.Overhead
 )
 
@@ -80,18 +79,8 @@ func parseRoots(raw []byte) ([]rootEntry, error) {
 
 // validate checks the sizes, and bounds the parameters before anything is computed with them.
 func (e rootEntry) validate() error {
-	if len(e.Salt) != saltSize || len(e.Check) != checkSize {
-		return fmt.Errorf("has a salt of %d bytes and a check value of %d, want %d and %d", len(e.Salt), len(e.Check), saltSize, checkSize)
+	if len(e.Check) != checkSize {
+		return fmt.Errorf("has a check value of %d bytes, want %d", len(e.Check), checkSize)
 	}
-	switch e.KDF {
-	case kdfRaw:
-		if e.Params != "" {
-			return fmt.Errorf("has parameters for %s, want none", kdfRaw)
-		}
-		return nil
-	case kdfPassphrase:
-		_, err := parseArgon(e.Params)
-		return err
-	}
-	return errors.New("has an unknown KDF")
+	return e.spec().Validate()
 }
