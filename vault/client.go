@@ -20,6 +20,28 @@ type client struct {
 	api *api.Client
 }
 
+// newClient connects to the server of cfg, which is valid, and logs in.
+func newClient(ctx context.Context, cfg Config) (*client, error) {
+	conf := api.DefaultConfig()
+	conf.Address = cfg.Address
+	server, err := api.NewClient(conf)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", kms.ErrInvalidConfig, err)
+	}
+	if given, ok := cfg.Auth.(TokenAuth); ok {
+		server.SetToken(string(given.Token.Bytes()))
+	}
+	return newClientFrom(ctx, server, cfg)
+}
+
+// newClientFrom is newClient over a client of the caller's, which it does not change.
+func newClientFrom(_ context.Context, server *api.Client, _ Config) (*client, error) {
+	return &client{api: server}, nil
+}
+
+// close ends the session.
+func (c *client) close() {}
+
 // maxResponse is the largest response in bytes that is read.
 const maxResponse = 32 << 20
 
