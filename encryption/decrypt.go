@@ -29,7 +29,7 @@ func (s *Service) DecryptStream(ctx context.Context, id ObjectID, env *Envelope,
 		key.Destroy()
 		return nil, err
 	}
-	r, err := newPlainReader(newMessages(env.layout, key), whole, nil, stored)
+	r, err := newPlainReader(newMessagesOfOne(env.layout, key), whole, nil, stored)
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ func (s *Service) EncryptStream(ctx context.Context, id ObjectID, req *Request, 
 // wrapped.
 type EncryptedObject struct {
 	sealer    *sealer
-	objectKey *kms.Secret // until the envelope is made
+	objectKey *kms.Secret // until the object is closed or has failed
 	encrypter encrypter
 	env       *Envelope
 }
@@ -64,10 +64,10 @@ func (o *EncryptedObject) finish() error {
 	return o.seal(o.encrypter.body.n)
 }
 
-// seal makes the envelope, after which the keys are not needed any more.
+// seal makes the envelope, after which what has sealed the object key is not needed any more.
 func (o *EncryptedObject) seal(plainSize int64) (err error) {
 	o.env, err = o.sealer.seal(o.objectKey, oneMessage(plainSize))
-	o.wipe()
+	o.sealer.inputKey.Destroy()
 	return err
 }
 
@@ -79,21 +79,26 @@ func (o *EncryptedObject) wipe() {
 // Read implements [io.Reader]. With io.EOF the envelope and the ETag are there.
 func (o *EncryptedObject) Read(p []byte) (int, error) {
 	n, err := o.encrypter.read(p)
-	if err != nil {
-		o.wipe()
-	}
+	o.wipeFailed()
 	return n, err
 }
 
 // WriteTo implements [io.WriterTo]: it writes all that has not been read yet to w. With nil the envelope and the ETag are there. An error of
 // w ends the object too.
 func (o *EncryptedObject) WriteTo(w io.Writer) (int64, error) {
-	defer o.wipe()
+	defer o.wipeFailed()
 	return o.encrypter.writeTo(w)
 }
 
-// Close wipes the keys. Before the end it makes an unfinished object one that never was: every later call but Close is ErrClosed. After the end it
-// changes nothing. It does not close the plain reader, and its error is always nil.
+// wipeFailed wipes the keys of an object that is none.
+func (o *EncryptedObject) wipeFailed() {
+	if o.encrypter.failed() != nil {
+		o.wipe()
+	}
+}
+
+// Close wipes the keys, of which one is held until then for [EncryptedObject.SealAttribute]. Before the end it makes an unfinished object one that never was: every later call but Close is ErrClosed. After the end
+// nothing but SealAttribute fails. It does not close the plain reader, and its error is always nil.
 func (o *EncryptedObject) Close() error {
 	o.encrypter.close()
 	o.wipe()

@@ -18,7 +18,7 @@ type messages struct {
 
 	mu     sync.Mutex
 	users  int
-	closed bool // for new users
+	closed bool // for new users, and for attributes
 	key    *kms.Secret
 	open   []openMessage
 	next   int // of open to be replaced, when it is full
@@ -31,9 +31,16 @@ type openMessage struct {
 	decrypter *cobblestone.Decrypter
 }
 
-// newMessages returns the messages that open with this key, for one user. It takes the key over.
+// newMessages returns the messages that open with this key, for one user, and for others until close. It takes the key over.
 func newMessages(layout layout, key *kms.Secret) *messages {
 	return &messages{layout: layout, users: 1, key: key}
+}
+
+// newMessagesOfOne returns the messages for one user and for nobody else.
+func newMessagesOfOne(layout layout, key *kms.Secret) *messages {
+	s := newMessages(layout, key)
+	s.closed = true
+	return s
 }
 
 // retain adds a user. It fails with ErrClosed after close.
@@ -53,8 +60,19 @@ func (s *messages) close() {
 	defer s.mu.Unlock()
 	if !s.closed {
 		s.closed = true
+		s.wipeUnneeded()
 		s.releaseLocked()
 	}
+}
+
+// use calls f with the key. It fails with ErrClosed after close.
+func (s *messages) use(f func(key *kms.Secret) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return kms.ErrClosed
+	}
+	return f(s.key)
 }
 
 func (s *messages) release() {
@@ -107,7 +125,7 @@ func (s *messages) openMessage(m message, header []byte) (*cobblestone.Decrypter
 	return decrypter, nil
 }
 
-// keep keeps a message open, in the place of another one if there are too many. When all are open, the key has done its work.
+// keep keeps a message open, in the place of another one if there are too many.
 func (s *messages) keep(open openMessage) {
 	if len(s.open) < maxOpenMessages {
 		s.open = append(s.open, open)
@@ -115,7 +133,12 @@ func (s *messages) keep(open openMessage) {
 		s.open[s.next] = open
 		s.next = (s.next + 1) % maxOpenMessages
 	}
-	if len(s.open) == s.layout.count() {
+	s.wipeUnneeded()
+}
+
+// wipeUnneeded wipes the key when it has done its work: all messages are open, and nobody comes with attributes any more.
+func (s *messages) wipeUnneeded() {
+	if s.closed && len(s.open) == s.layout.count() {
 		s.key.Destroy()
 	}
 }

@@ -148,11 +148,11 @@ func TestErrorsShowNoSecretAndNoContext(t *testing.T) {
 
 func TestKeysAreDestroyedAsSoonAsTheyAreNotNeeded(t *testing.T) {
 	svc := encryption.NewService(newRing("default", "other"), encryption.Options{})
-	requireKeys := func(object *encryption.EncryptedObject, size int) {
+	// The object key is held longer than what has sealed it: attributes are sealed under it.
+	requireKeys := func(object *encryption.EncryptedObject, objectKey, inputKey int) {
 		t.Helper()
-		for _, key := range object.Keys() {
-			require.Equal(t, size, key.Len())
-		}
+		require.Equal(t, objectKey, object.Keys()[0].Len())
+		require.Equal(t, inputKey, object.Keys()[1].Len())
 	}
 	for _, p := range protections() {
 		start := func(declared int64, body io.Reader) *encryption.EncryptedObject {
@@ -163,38 +163,41 @@ func TestKeysAreDestroyedAsSoonAsTheyAreNotNeeded(t *testing.T) {
 			require.NoError(t, err)
 			return object
 		}
-		requireKeys(start(3, strings.NewReader("abc")), 0)
+		requireKeys(start(3, strings.NewReader("abc")), 32, 0)
 
 		object := start(0, strings.NewReader("abc"))
-		requireKeys(object, 32)
+		requireKeys(object, 32, 32)
 		stored, err := io.ReadAll(object)
 		require.NoError(t, err)
-		requireKeys(object, 0)
+		requireKeys(object, 32, 0)
+		require.NoError(t, object.Close())
+		requireKeys(object, 0, 0)
 
 		closed := start(0, strings.NewReader("abc"))
 		require.NoError(t, closed.Close())
-		requireKeys(closed, 0)
+		requireKeys(closed, 0, 0)
 
-		failed := start(0, iotest.ErrReader(io.ErrClosedPipe))
-		_, err = io.ReadAll(failed)
-		require.ErrorIs(t, err, io.ErrClosedPipe)
-		requireKeys(failed, 0)
+		for _, read := range []func(*encryption.EncryptedObject) error{
+			func(o *encryption.EncryptedObject) error { _, err := io.ReadAll(o); return err },
+			func(o *encryption.EncryptedObject) error { _, err := o.WriteTo(io.Discard); return err },
+		} {
+			failed := start(0, iotest.ErrReader(io.ErrClosedPipe))
+			require.ErrorIs(t, read(failed), io.ErrClosedPipe)
+			requireKeys(failed, 0, 0)
+		}
 
 		env, err := object.Envelope()
 		require.NoError(t, err)
-		open := func() *encryption.Object {
-			t.Helper()
-			opened, err := svc.OpenObject(t.Context(), photo, env, p.read(), int64(len(stored)))
-			require.NoError(t, err)
-			require.Equal(t, 32, opened.Key().Len())
-			return opened
-		}
-		opened := open()
-		_, err = opened.NewReaderAt(bytes.NewReader(stored))
+		opened, err := svc.OpenObject(t.Context(), photo, env, p.read(), int64(len(stored)))
 		require.NoError(t, err)
-		require.Zero(t, opened.Key().Len())
-		opened = open()
+		require.Equal(t, 32, opened.Key().Len())
+		plain, err := opened.Range(t.Context(), 0, 3, (&store{stored: stored}).fetch)
+		require.NoError(t, err)
+		require.Equal(t, 32, opened.Key().Len(), "attributes need it")
 		require.NoError(t, opened.Close())
-		require.Zero(t, opened.Key().Len())
+		require.Zero(t, opened.Key().Len(), "the one message is open, and nobody else comes")
+		got, err := io.ReadAll(plain)
+		require.NoError(t, err)
+		require.Equal(t, "abc", string(got))
 	}
 }

@@ -191,8 +191,19 @@ function parseContext(form) {
 }
 
 /** openObject returns the plaintext of an object. unwrap is asked for the data key unless the mode is SSE-C. */
-export function openObject({ bucket, key, version = '' }, envelopeText, body, { unwrap, customerKey }) {
+export function openObject(name, envelopeText, body, secrets) {
   const envelope = parseEnvelope(envelopeText)
+  return openBody(openObjectKey(name, envelope, secrets), envelope.layout, body)
+}
+
+/** openAttribute returns what is sealed about an object under the attribute's name. */
+export function openAttribute(name, envelopeText, attributeName, sealed, secrets) {
+  check(sealed.length > 0, 'no attribute')
+  const key = openObjectKey(name, parseEnvelope(envelopeText), secrets)
+  return open(key, bind('attribute', attributeName), base64(sealed, 'base64url'))
+}
+
+function openObjectKey({ bucket, key, version = '' }, envelope, { unwrap, customerKey }) {
   let effective = {}
   let sealKey
   if (envelope.mode === 3) {
@@ -205,7 +216,7 @@ export function openObject({ bucket, key, version = '' }, envelopeText, body, { 
     sealKey = wrapping.plaintext
   }
   const bound = bind('object-key', bucket, key, version === 'null' ? '' : version, canonical(effective), envelope.bound)
-  return openBody(open(sealKey, bound, envelope.sealed), envelope.layout, body)
+  return open(sealKey, bound, envelope.sealed)
 }
 
 function openBody(key, { messages, digest }, body) {

@@ -1,14 +1,17 @@
 // Opens golden files with the second implementation: node golden.mjs FOLDER [NAME], where FOLDER/manifest.json describes objects as
 // encryption/testdata/v1/README.md says. It prints a line for each object, or only for that of the name, and fails if one is not
-// as it must be.
+// as it must be. FOLDER/attributes.json, if it is there, has attributes of the objects.
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { base64, check, dataKey, openObject, parseEnvelope } from './formats.mjs'
+import { base64, check, dataKey, openAttribute, openObject, parseEnvelope } from './formats.mjs'
 
 const [folder, only] = process.argv.slice(2)
 const manifest = JSON.parse(readFileSync(join(folder, 'manifest.json')))
 check(manifest.format === 1, 'manifest format')
+
+const attributesFile = join(folder, 'attributes.json')
+const attributes = existsSync(attributesFile) ? JSON.parse(readFileSync(attributesFile)) : []
 
 const keys = new Map()
 for (const { id, version, material } of manifest.master_keys) {
@@ -19,15 +22,17 @@ const secrets = {
   customerKey: Buffer.from(manifest.customer_key, 'hex'),
 }
 
-/** fails tells whether an object does not open. */
-function fails(name, envelope, body) {
+/** throws tells whether something does not open. */
+function throws(open) {
   try {
-    openObject(name, envelope, body, secrets)
+    open()
     return false
   } catch {
     return true
   }
 }
+
+const fails = (name, envelope, body) => throws(() => openObject(name, envelope, body, secrets))
 
 /** flip returns a copy with one bit changed. */
 function flip(bytes, at) {
@@ -52,6 +57,13 @@ for (const object of manifest.objects.filter(({ name }) => !only || name === onl
   const bytes = base64(object.envelope, 'base64url')
   for (let at = 0; at < bytes.length; at++) {
     check(fails(object, flip(bytes, at).toString('base64url'), body), `byte ${at} of the envelope is not checked`)
+  }
+  for (const { name, value, sealed } of attributes.filter((attribute) => attribute.object === object.name)) {
+    const openAs = (name, text) => openAttribute(object, object.envelope, name, text, secrets)
+    check(openAs(name, sealed).toString('hex') === value, 'attribute')
+    check(throws(() => openAs(name + 'x', sealed)), 'another name opens an attribute')
+    check(throws(() => openAs(name, sealed.slice(0, -1) + (sealed.endsWith('A') ? 'Q' : 'A'))), 'a changed attribute opens')
+    console.log(`ok ${object.name} ${name}`)
   }
   console.log(`ok ${object.name}`)
 }
