@@ -1,0 +1,165 @@
+package backend
+
+import (
+	"fmt"
+	"path/filepath"
+	"reflect"
+
+	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/local"
+	"github.com/objectkms/kms/vault"
+)
+
+// Merge puts a partial update onto a running configuration, with the [Standard] decoders. See [Decoders.Merge].
+func Merge(running kms.Config, patch []byte) (kms.Config, error) {
+	return Standard().Merge(running, patch)
+}
+
+// Merge puts a partial update onto a running configuration and validates the result without any I/O. What the patch does not say stays as it is, secrets and
+// what JSON cannot say, such as Options.Authorize, included.
+//
+// A patch for the backend that runs, or that names none, changes single fields of it. vault is any of the Vault backends here. A backend of somebody else's is
+// described anew as soon as the patch has a field of it. A patch that names another backend describes it in full.
+//
+// Where the keys are elsewhere then, as in another backend, directory or mount, the backend that runs becomes the first of Former, so that what it
+// wrapped stays readable, unless the patch has a list of its own in former. That list takes the place of the whole old one.
+//
+// running is left alone. The result has secrets of its own, but for those of backends of somebody else's. Errors wrap ErrInvalidConfig.
+func (d Decoders) Merge(running kms.Config, patch []byte) (kms.Config, error) {
+	parts, err := splitDocument(patch)
+	if err != nil {
+		return kms.Config{}, err
+	}
+	cfg := kms.Config{Options: running.Options}
+	parts.options.applyOptions(&cfg.Options)
+	if cfg.Backend, err = d.mergeBackend(running.Backend, parts); err != nil {
+		return kms.Config{}, err
+	}
+	if parts.former == nil {
+		cfg.Former = mergedFormer(running, cfg.Backend)
+	} else {
+		cfg.Former, err = d.decodeFormer(parts.former)
+	}
+	if err == nil {
+		err = cfg.Validate()
+	}
+	if err != nil {
+		Destroy(cfg)
+		return kms.Config{}, asInvalid(err)
+	}
+	return cfg, nil
+}
+
+// mergedFormer returns the former backends of a patch that does not list them.
+func mergedFormer(running kms.Config, backend kms.BackendConfig) []kms.BackendConfig {
+	var former []kms.BackendConfig
+	for _, b := range append([]kms.BackendConfig{running.Backend}, running.Former...) {
+		if b != nil && !opensTheSame(b, backend) {
+			former = append(former, clone(b))
+		}
+	}
+	return former
+}
+
+// opensTheSame reports whether two configurations open the same keys, as far as they can say.
+func opensTheSame(a, b kms.BackendConfig) bool {
+	if a.BackendType() != b.BackendType() {
+		return false
+	}
+	one, ok := placeOf(a)
+	other, okToo := placeOf(b)
+	if ok && okToo {
+		return one == other
+	}
+	return ok == okToo && reflect.ValueOf(a).Comparable() && a == b
+}
+
+// placeOf names the place where the keys of a configuration are.
+func placeOf(b kms.BackendConfig) (place string, ok bool) {
+	if named, ok := b.(interface{ Identity() string }); ok {
+		return named.Identity(), true
+	}
+	if c, ok := asLocal(b); ok {
+		return filepath.Clean(c.Dir), true
+	}
+	if c, ok := asVault(b); ok {
+		return fmt.Sprintf("%q", []string{c.Address, c.Namespace, c.TransitMount, c.KVMount, c.KeyPrefix}), true
+	}
+	return "", false
+}
+
+func (d Decoders) mergeBackend(running kms.BackendConfig, parts *document) (kms.BackendConfig, error) {
+	if running == nil || !d.isOf(parts.backendType, running) {
+		return d.decode(parts)
+	}
+	if len(parts.backend) == 0 {
+		return clone(running), nil
+	}
+	r := &ConfigureRequest{BackendType: running.BackendType()}
+	b, err := running, error(nil)
+	if c, ok := asLocal(running); ok {
+		b, err = r.mergeLocal(c, parts.backend)
+	} else if c, ok := asVault(running); ok {
+		b, err = r.mergeVault(c, parts)
+	} else {
+		parts.backendType = running.BackendType()
+		return d.decode(parts)
+	}
+	if err != nil {
+		r.Destroy()
+		return nil, err
+	}
+	return b, nil
+}
+
+// isOf reports whether a patch that names a backend type, or none, is about a configuration.
+func (d Decoders) isOf(backendType string, running kms.BackendConfig) bool {
+	if backendType == "" {
+		return true
+	}
+	name, ok := d.find(backendType)
+	if _, isVault := asVault(running); isVault && name == typeVault {
+		return true
+	}
+	return ok && name == running.BackendType()
+}
+
+func (r *ConfigureRequest) mergeLocal(running local.Config, members []member) (kms.BackendConfig, error) {
+	if err := decodeMembers(r.localFields(), members); err != nil {
+		return nil, err
+	}
+	c, err := r.applyLocal(running)
+	if err != nil {
+		return nil, err
+	}
+	if c.RootKey == running.RootKey {
+		c.RootKey = c.RootKey.Clone()
+	}
+	if c.Passphrase == running.Passphrase {
+		c.Passphrase = c.Passphrase.Clone()
+	}
+	return c, nil
+}
+
+func (r *ConfigureRequest) mergeVault(running vault.Config, parts *document) (kms.BackendConfig, error) {
+	if err := decodeMembers(r.vaultFields(), parts.backend); err != nil {
+		return nil, err
+	}
+	c, err := r.applyVault(running)
+	if err != nil {
+		return nil, err
+	}
+	if parts.backendType != "" && squeeze(parts.backendType) != typeVault && r.Engine != nil && c.BackendType() != running.BackendType() {
+		return nil, invalid("engine", "got %s with backend_type %s", show(*r.Engine), running.BackendType())
+	}
+	if r.AuthMethod == nil {
+		c.Auth = cloneAuth(c.Auth)
+	}
+	return c, nil
+}
+
+func decodeMembers(f fields, members []member) error {
+	object := joinObject(members)
+	defer clear(object)
+	return f.decode(object)
+}

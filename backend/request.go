@@ -1,0 +1,188 @@
+package backend
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/vault"
+)
+
+// ConfigureRequest is the payload that configures one of this library's backends, typed. A field that is nil is not given. What each means is said in docs/CONFIG.md.
+//
+// UnmarshalJSON reads it strictly, and MarshalJSON writes it without its secrets; [MarshalConfig] writes them.
+type ConfigureRequest struct {
+	BackendType string // local, vault, vault-transit or vault-kv2, in any case
+
+	// Of the local backend:
+	KeyDir              *string
+	MasterKey           *kms.Secret // 32 bytes, the root key
+	Passphrase          *kms.Secret
+	RootKeyFile         *string
+	FilePermissions     *uint32 // 0600, which files have anyway
+	AllowUnlockedMemory *bool
+
+	// Of the Vault backends:
+	Address       *string
+	AuthMethod    vault.Auth
+	Engine        *string // transit or kv2, with vault
+	Namespace     *string
+	MountPath     *string // of the Transit engine
+	KVMount       *string
+	KeyPathPrefix *string
+	CACert        *string // this and the next two are paths of PEM files
+	ClientCert    *string
+	ClientKey     *string
+	TLSServerName *string
+	SkipTLSVerify *bool
+	AllowInsecure *bool // http to other machines
+	MaxConcurrent *int
+
+	Former []ConfigureRequest // of these only the backend's fields
+
+	// Of every backend:
+	DefaultKeyID            *string
+	TimeoutSeconds          *int
+	RetryAttempts           *int
+	EnableCache             *bool
+	MaxCachedKeys           *int
+	CacheTTLSeconds         *int
+	AllowImmediateDeletion  *bool
+	DecryptWithDisabledKeys *bool
+}
+
+// The largest numbers that are accepted.
+const (
+	maxTimeoutSeconds  = 3600
+	maxRetryAttempts   = 100
+	maxCachedKeys      = 1_000_000
+	maxCacheTTLSeconds = 86_400
+	maxConcurrent      = 10_000
+)
+
+func (r *ConfigureRequest) optionFields() fields {
+	return fields{
+		"default_key_id":             textField(&r.DefaultKeyID),
+		"timeout_seconds":            intField(&r.TimeoutSeconds, maxTimeoutSeconds),
+		"retry_attempts":             intField(&r.RetryAttempts, maxRetryAttempts),
+		"enable_cache":               boolField(&r.EnableCache),
+		"max_cached_keys":            intField(&r.MaxCachedKeys, maxCachedKeys),
+		"cache_ttl_seconds":          intField(&r.CacheTTLSeconds, maxCacheTTLSeconds),
+		"allow_immediate_deletion":   boolField(&r.AllowImmediateDeletion),
+		"decrypt_with_disabled_keys": boolField(&r.DecryptWithDisabledKeys),
+	}
+}
+
+func (r *ConfigureRequest) localFields() fields {
+	return fields{
+		"key_dir":               textField(&r.KeyDir),
+		"master_key":            secretField(&r.MasterKey, readKey),
+		"passphrase":            secretField(&r.Passphrase, readSecret),
+		"root_key_file":         textField(&r.RootKeyFile),
+		"file_permissions":      modeField(&r.FilePermissions),
+		"allow_unlocked_memory": boolField(&r.AllowUnlockedMemory),
+	}
+}
+
+func (r *ConfigureRequest) vaultFields() fields {
+	return fields{
+		"address":         textField(&r.Address),
+		"auth_method":     authField(&r.AuthMethod),
+		"engine":          textField(&r.Engine),
+		"namespace":       textField(&r.Namespace),
+		"mount_path":      textField(&r.MountPath),
+		"kv_mount":        textField(&r.KVMount),
+		"key_path_prefix": textField(&r.KeyPathPrefix),
+		"ca_cert":         pathField(&r.CACert),
+		"client_cert":     pathField(&r.ClientCert),
+		"client_key":      pathField(&r.ClientKey),
+		"tls_server_name": textField(&r.TLSServerName),
+		"skip_tls_verify": boolField(&r.SkipTLSVerify),
+		"allow_insecure":  boolField(&r.AllowInsecure),
+		"max_concurrent":  intField(&r.MaxConcurrent, maxConcurrent),
+	}
+}
+
+var (
+	_ json.Unmarshaler = (*ConfigureRequest)(nil)
+	_ json.Marshaler   = ConfigureRequest{}
+)
+
+// UnmarshalJSON reads one JSON object. Errors wrap ErrInvalidConfig; r is left alone then. What is missing is found by Config.
+func (r *ConfigureRequest) UnmarshalJSON(doc []byte) error {
+	parts, err := splitDocument(doc)
+	if err != nil {
+		return err
+	}
+	read := parts.options
+	read.BackendType = parts.backendType
+	fields := joinObject(parts.backend)
+	defer clear(fields)
+	if err = read.decodeBackend(fields); err == nil {
+		err = read.decodeFormer(parts.former)
+	}
+	if err != nil {
+		read.Destroy()
+		return err
+	}
+	*r = read
+	return nil
+}
+
+func (r *ConfigureRequest) decodeFormer(list []byte) error {
+	if list == nil {
+		return nil
+	}
+	if kindOf(list) != kindArray {
+		return wrongKind("former", "a list", list)
+	}
+	for i, value := range splitArray(list) {
+		var former ConfigureRequest
+		if err := former.UnmarshalJSON(value); err != nil {
+			return at(fmt.Sprintf("former[%d]", i), err)
+		}
+		r.Former = append(r.Former, former)
+	}
+	return nil
+}
+
+// decodeBackend reads the fields of the backend that BackendType names.
+func (r *ConfigureRequest) decodeBackend(object []byte) error {
+	name, ok := Standard().find(r.BackendType)
+	switch {
+	case r.BackendType == "":
+		return invalid("backend_type", "missing")
+	case !ok:
+		return invalid("backend_type", "got %s, want local, vault, vault-transit or vault-kv2", show(r.BackendType))
+	case name == typeLocal:
+		return r.localFields().decode(object)
+	}
+	return r.vaultFields().decode(object)
+}
+
+// MarshalJSON writes the request with "[secret]" in the place of every secret, which UnmarshalJSON refuses.
+func (r ConfigureRequest) MarshalJSON() ([]byte, error) {
+	w := &writer{redact: true}
+	err := r.write(w, "")
+	return w.buf, err
+}
+
+// Config returns the configuration, validated as by [ParseConfig]. It has secrets of its own. Errors wrap ErrInvalidConfig.
+func (r *ConfigureRequest) Config() (kms.Config, error) {
+	w := new(writer)
+	defer func() { clear(w.buf) }()
+	if err := r.write(w, ""); err != nil {
+		return kms.Config{}, err
+	}
+	return ParseConfig(w.buf)
+}
+
+// Destroy wipes the secrets of the request.
+func (r *ConfigureRequest) Destroy() {
+	r.MasterKey.Destroy()
+	r.Passphrase.Destroy()
+	authSecret(r.AuthMethod).Destroy()
+	for i := range r.Former {
+		r.Former[i].Destroy()
+	}
+}
