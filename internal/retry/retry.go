@@ -15,7 +15,7 @@ type Policy struct {
 	Attempts int           // in total; less than 1 means 1
 	Timeout  time.Duration // of each attempt; 0: none
 	Base     time.Duration // the longest wait before the second attempt, doubled for each one after it; 0: 100 ms
-	Max      time.Duration // the longest wait of all; 0: 5 s
+	Max      time.Duration // the longest random wait, and the longest that is waited because the other side asks; 0: 5 s
 }
 
 // ErrTimeout says that an attempt ran past Policy.Timeout while the caller's context was still
@@ -27,8 +27,16 @@ const (
 	defaultMax  = 5 * time.Second
 )
 
+// An AfterError is an error that knows how long the other side asked to be left alone, as HTTP's Retry-After does
+// (RFC 9110, section 10.2.3).
+type AfterError interface {
+	error
+	RetryAfter() time.Duration // 0: not said
+}
+
 // Do calls attempt until it succeeds, its error is not retryable, the attempts are used up or ctx
-// ends. Between attempts it waits a random time, up to a bound that doubles each time. It returns how many
+// ends. Between attempts it waits a random time, up to a bound that doubles each time, and longer by what an [AfterError]
+// in the chain asks for, up to Max. Where ctx would end before that, it gives up at once. It returns how many
 // attempts were made and the error of the last one; where ctx has ended the error also wraps ctx.Err().
 func (p Policy) Do(ctx context.Context, retryable func(error) bool, attempt func(context.Context) error) (attempts int, err error) {
 	for {
@@ -46,8 +54,20 @@ func (p Policy) Do(ctx context.Context, retryable func(error) bool, attempt func
 		if attempts >= p.Attempts || !retryable(err) {
 			return attempts, err
 		}
-		p.wait(ctx, attempts)
+		asked := min(askedFor(err), p.limit())
+		if end, ok := ctx.Deadline(); ok && asked > 0 && time.Until(end) <= asked {
+			return attempts, err
+		}
+		wait(ctx, asked+rand.N(p.bound(attempts)))
 	}
+}
+
+// askedFor returns how long the other side asked to be left alone.
+func askedFor(err error) time.Duration {
+	if after, ok := errors.AsType[AfterError](err); ok {
+		return max(after.RetryAfter(), 0)
+	}
+	return 0
 }
 
 // try makes one attempt within the timeout.
@@ -72,9 +92,9 @@ func ended(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", ctx.Err(), err)
 }
 
-// wait waits a random time before the next attempt, or until ctx ends.
-func (p Policy) wait(ctx context.Context, attempts int) {
-	timer := time.NewTimer(rand.N(p.bound(attempts)))
+// wait waits for a time, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -82,17 +102,21 @@ func (p Policy) wait(ctx context.Context, attempts int) {
 	}
 }
 
-// bound returns the longest wait after so many attempts.
+// bound returns the longest random wait after so many attempts.
 func (p Policy) bound(attempts int) time.Duration {
-	bound, limit := p.Base, p.Max
+	bound, limit := p.Base, p.limit()
 	if bound <= 0 {
 		bound = defaultBase
-	}
-	if limit <= 0 {
-		limit = defaultMax
 	}
 	for ; attempts > 1 && bound < limit; attempts-- {
 		bound += min(bound, limit-bound)
 	}
 	return min(bound, limit)
+}
+
+func (p Policy) limit() time.Duration {
+	if p.Max <= 0 {
+		return defaultMax
+	}
+	return p.Max
 }
