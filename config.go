@@ -58,6 +58,8 @@ type Options struct {
 	// Observer, if set, is called after each operation. It runs in the caller's goroutine, must
 	// be safe for concurrent use, and should be quick.
 	Observer Observer
+	// Audit says where a record of each operation goes, if anywhere.
+	Audit AuditOptions
 	// Authorize, if set, is asked before each use of a key, also one that a cache could serve.
 	// The operation fails with the error it returns, as ErrPermission. op is the method's name.
 	// Where the key of a ciphertext is known only once it is open, Authorize is asked then, before anything is
@@ -104,7 +106,7 @@ func (o Options) validate() error {
 			return fmt.Errorf("%w: default key: %v", ErrInvalidConfig, err)
 		}
 	}
-	return nil
+	return o.Audit.validate()
 }
 
 // withDefaults returns the options with every zero value replaced by what it means.

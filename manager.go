@@ -23,6 +23,7 @@ type Manager struct {
 	opts        Options
 	calls       gate
 	made        atomic.Uint64
+	auditor     *auditor      // nil where there is no sink
 	keys        *keyCache     // nil where caches are disabled
 	dataKeys    *dataKeyCache // nil where caches are disabled
 }
@@ -70,7 +71,7 @@ func openBackend(ctx context.Context, cfg BackendConfig) (Backend, error) {
 // NewManager returns a Manager over a backend that is open, and not nil. It takes the backend over: Close
 // closes it. Options that mean nothing, such as a negative timeout, count as zero.
 func NewManager(b Backend, opts Options) *Manager {
-	m := &Manager{backend: b, backendType: "custom", opts: opts.withDefaults()}
+	m := &Manager{backend: b, backendType: "custom", opts: opts.withDefaults(), auditor: newAuditor(opts.Audit)}
 	if named, ok := b.(interface{ BackendType() string }); ok {
 		m.backendType = named.BackendType()
 	}
@@ -259,23 +260,28 @@ func unavailableOnTimeout(err error) error {
 
 // clock returns the time where somebody will look at it.
 func (m *Manager) clock() time.Time {
-	if m.opts.Observer == nil {
+	if m.opts.Observer == nil && m.auditor == nil {
 		return time.Time{}
 	}
 	return time.Now()
 }
 
-// finish wraps the error and tells the observer.
+// finish wraps the error and tells the observer and the audit.
 func (m *Manager) finish(ctx context.Context, t *task, start time.Time, err error) error {
 	if err != nil {
 		err = wrapError(t.name, t.keyID, err)
 	}
-	if m.opts.Observer != nil {
-		m.opts.Observer(ctx, Operation{
-			Op: t.name, Backend: m.backendType, KeyID: t.keyID, Duration: time.Since(start),
-			Attempts: t.attempts, CacheHit: t.cacheHit, Kind: KindOf(err), Err: err,
-		})
+	if m.opts.Observer == nil && m.auditor == nil {
+		return err
 	}
+	op := Operation{
+		Op: t.name, Backend: m.backendType, KeyID: t.keyID, Duration: time.Since(start),
+		Attempts: t.attempts, CacheHit: t.cacheHit, Kind: KindOf(err), Err: err,
+	}
+	if m.opts.Observer != nil {
+		m.opts.Observer(ctx, op)
+	}
+	m.auditor.record(ctx, op, t.context)
 	return err
 }
 

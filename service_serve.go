@@ -1,0 +1,104 @@
+package kms
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A served is a Manager that was published, with the calls that a ServiceManager has given it. It is closed only when they have ended, and
+// so none of them is refused by it.
+type served struct {
+	*Manager
+	generation uint64
+	leases     gate
+	gone       chan struct{} // closed when the Manager is
+}
+
+// lease returns the Manager that runs, which stays open until its leases gate is left.
+func (s *ServiceManager) lease() (*served, error) {
+	for {
+		current := s.serving.Load()
+		if current == nil {
+			return nil, s.refusal()
+		}
+		if current.leases.enter() {
+			return current, nil
+		}
+		// It was replaced, which is done before its gate is closed: there is another one, or none.
+	}
+}
+
+// publish puts a Manager in the place of the one that runs, which is nil for none, and sees the old one out. It is called in turn.
+func (s *ServiceManager) publish(m *Manager, cfg Config) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.generation++
+	s.cfg, s.keeper = &cfg, cfg.Backend
+	s.replace(&served{Manager: m, generation: s.generation, gone: make(chan struct{})})
+	s.enter(ServiceRunning, nil)
+}
+
+// replace is called under the lock.
+func (s *ServiceManager) replace(next *served) {
+	old := s.serving.Swap(next)
+	if old == nil {
+		return
+	}
+	s.leaving = append(s.leaving, old)
+	go s.seeOut(old)
+}
+
+// seeOut closes a Manager that was replaced, when its last call has ended.
+func (s *ServiceManager) seeOut(old *served) {
+	old.leases.close()
+	if err := old.Close(); err != nil {
+		old.opts.Logger.Warn("kms: closing what was replaced", "backend", old.backendType, "generation", old.generation, "error", err)
+	}
+	s.mu.Lock()
+	s.leaving = slices.DeleteFunc(s.leaving, func(other *served) bool { return other == old })
+	s.mu.Unlock()
+	close(old.gone)
+}
+
+// awaitLeaving waits until all Managers that were replaced are closed.
+func (s *ServiceManager) awaitLeaving(ctx context.Context) error {
+	s.mu.Lock()
+	leaving := slices.Clone(s.leaving)
+	s.mu.Unlock()
+	for _, old := range leaving {
+		select {
+		case <-old.gone:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// enter notes a state and the error of the change that led to it. It is called under the lock.
+func (s *ServiceManager) enter(state ServiceState, err error) {
+	s.state, s.since, s.err = state, time.Now(), err
+}
+
+// A turnstile lets one call at a time through, and obeys the context of those who wait.
+type turnstile struct {
+	once sync.Once
+	busy chan struct{}
+}
+
+func (t *turnstile) enter(ctx context.Context) error {
+	t.once.Do(func() { t.busy = make(chan struct{}, 1) })
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case t.busy <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t *turnstile) leave() { <-t.busy }
