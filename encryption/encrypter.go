@@ -134,9 +134,9 @@ func (b *body) checkSize(err error) error {
 	switch {
 	case b.declared == 0:
 	case b.n > b.declared:
-		b.sizeErr = fmt.Errorf("%w: body has more than the declared %d bytes", kms.ErrInvalidRequest, b.declared)
+		b.sizeErr = errIncompleteBody(fmt.Errorf("%w: body has more than the declared %d bytes", kms.ErrInvalidRequest, b.declared))
 	case b.n < b.declared && err == io.EOF:
-		b.sizeErr = fmt.Errorf("%w: body has %d bytes, declared are %d", kms.ErrInvalidRequest, b.n, b.declared)
+		b.sizeErr = errIncompleteBody(fmt.Errorf("%w: body has %d bytes, declared are %d", kms.ErrInvalidRequest, b.n, b.declared))
 	}
 	if b.sizeErr != nil {
 		return b.sizeErr

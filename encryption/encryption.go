@@ -30,9 +30,11 @@ type Options struct {
 	BucketKeys BucketKeyOptions
 
 	// ResolveKeyID returns the id by which the KeyService knows a key that a request names, as an alias or an ARN, or an error that wraps
-	// ErrKeyNotFound. By default an ARN of the form arn:partition:kms:region:account:key/id loses all before its id, and anything else is an id.
+	// ErrKeyNotFound, which may be an [*Error] with the answer for the client. By default an ARN of the form arn:partition:kms:region:account:key/id loses all before its
+	// id, and anything else is an id. Where KeyARN makes ARNs, one that is not the same as its own for that id is a key of another region or account, and not found.
 	ResolveKeyID func(keyID string) (string, error)
-	// KeyARN returns what responses call the key with an id of the KeyService. By default it is the id itself, in the response to a write behind
+	// KeyARN returns what responses, also those that tell of an error, call the key with an id of the KeyService. It is called with ids that a client asks for, too, of which there
+	// may be no key. By default it is the id itself, in the response to a write behind
 	// what an ARN in its request has lost.
 	KeyARN func(keyID string) string
 }

@@ -91,7 +91,7 @@ func (s *Service) newSealer(ctx context.Context, id ObjectID, req *Request) (*se
 	}
 	dk, err := dataKey(ctx, &kms.GenerateDataKeyRequest{KeyID: keyID, Spec: kms.AES256, Context: l.effective})
 	if err != nil {
-		return nil, err
+		return nil, s.opts.nameKey(prefix, err)
 	}
 	l.env.keyID, l.env.wrapped, l.inputKey = dk.KeyID, dk.Ciphertext, dk.Plaintext
 	l.answered.keyID = s.opts.answerKeyID(prefix, dk.KeyID)
@@ -231,7 +231,7 @@ func (s *Service) openInputKey(ctx context.Context, env *Envelope, effective kms
 	// The key id is not given: as long as it is not authentic, it is only compared.
 	dk, err := s.Decrypt(ctx, &kms.DecryptRequest{Ciphertext: env.wrapped, Context: effective})
 	if err != nil {
-		return nil, s.unwrapError(ctx, env, err)
+		return nil, s.opts.nameKey("", s.unwrapError(ctx, env, err))
 	}
 	if dk == nil {
 		return nil, errNoAnswer("Decrypt")

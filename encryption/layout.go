@@ -210,7 +210,7 @@ func (s stretch) headed() bool { return s.start == s.first.stored }
 func (l *layout) stretch(off, n int64) (stretch, error) {
 	size := l.plainSize()
 	if off < 0 || n < 0 || n > size-off {
-		return stretch{}, fmt.Errorf("%w: range of %d bytes from %d, want it within %d bytes", kms.ErrInvalidRequest, n, off, size)
+		return stretch{}, errInvalidRange(fmt.Errorf("%w: range of %d bytes from %d, want it within %d bytes", kms.ErrInvalidRequest, n, off, size))
 	}
 	s := stretch{off: off, end: off + n, first: l.message(0), last: l.message(l.count() - 1), whole: n == size}
 	if off > 0 {

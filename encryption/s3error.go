@@ -23,6 +23,7 @@ const (
 // The codes of S3 error documents that this package answers.
 const (
 	codeAccessDenied       = "AccessDenied"
+	codeIncompleteBody     = "IncompleteBody"
 	codeInternalError      = "InternalError"
 	codeInvalidAlgorithm   = "InvalidEncryptionAlgorithmError"
 	codeInvalidArgument    = "InvalidArgument"
@@ -30,6 +31,7 @@ const (
 	codeInvalidPart        = "InvalidPart"
 	codeInvalidPartNumber  = "InvalidPartNumber"
 	codeInvalidPartOrder   = "InvalidPartOrder"
+	codeInvalidRange       = "InvalidRange"
 	codeKMSDisabled        = "KMS.DisabledException"
 	codeKMSInvalidState    = "KMS.KMSInvalidStateException"
 	codeKMSNotFound        = "KMS.NotFoundException"
@@ -73,7 +75,7 @@ func S3Error(err error) *Error {
 		return e
 	}
 	keyID := keyOf(err)
-	if errors.Is(err, kms.ErrInvalidRequest) && keyID != "" && kms.ValidateKeyID(keyID) != nil {
+	if e, ok := errors.AsType[*kms.Error](err); ok && errors.Is(err, kms.ErrInvalidRequest) && keyID != "" && kms.ValidateKeyID(e.KeyID) != nil {
 		return &Error{Code: codeKMSNotFound, Status: statusBadRequest, Message: "Invalid keyId '" + keyID + "'", Err: err}
 	}
 	for _, answer := range keyServiceAnswers(keyID) {
@@ -117,8 +119,11 @@ func keyServiceAnswers(keyID string) []Error {
 	}
 }
 
-// keyOf returns the id of the key that a KeyService could not use, or nothing where that is not known or cannot be shown.
+// keyOf returns the id of the key that a KeyService could not use, as the client knows it, or nothing where that is not known or cannot be shown.
 func keyOf(err error) string {
+	if e, ok := errors.AsType[*namedKeyError](err); ok && isPrintable(e.name) {
+		return e.name
+	}
 	e, ok := errors.AsType[*kms.Error](err)
 	if !ok || !isPrintable(e.KeyID) {
 		return ""

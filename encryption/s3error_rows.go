@@ -3,6 +3,7 @@ package encryption
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/objectkms/kms"
 )
@@ -167,6 +168,23 @@ func errPartKey(cause error) *Error {
 // errNoSuchPart is for a read of a part that the object does not have. The cause wraps kms.ErrInvalidRequest.
 func errNoSuchPart(cause error) *Error {
 	return &Error{Code: codeInvalidPartNumber, Status: statusRangeNotSatisfiable, Message: "The requested partnumber is not satisfiable", Err: cause}
+}
+
+// errInvalidRange is for a range that is not within the object. The cause wraps kms.ErrInvalidRequest.
+func errInvalidRange(cause error) *Error {
+	return &Error{Code: codeInvalidRange, Status: statusRangeNotSatisfiable, Message: "The requested range is not satisfiable", Err: cause}
+}
+
+// errIncompleteBody is for a body of another size than was declared. The cause wraps kms.ErrInvalidRequest.
+func errIncompleteBody(cause error) *Error {
+	const message = "You did not provide the number of bytes specified by the Content-Length HTTP header"
+	return &Error{Code: codeIncompleteBody, Status: statusBadRequest, Message: message, Err: cause}
+}
+
+// errInvalidARN is for the ARN of a key of another region than the server's.
+func errInvalidARN(region string) *Error {
+	cause := fmt.Errorf("%w: key ARN is of another region", kms.ErrKeyNotFound)
+	return &Error{Code: codeKMSNotFound, Status: statusBadRequest, Message: strings.TrimSpace("Invalid arn " + echo(region)), Err: cause}
 }
 
 // errBadPartNumber is for a number that no part has.

@@ -2,6 +2,8 @@ package encryption_test
 
 import (
 	"bytes"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -95,7 +97,7 @@ func TestAnswersOfAManager(t *testing.T) {
 		return err
 	}
 	require.Equal(t, "Key 'third' does not exist", encryption.S3Error(write("third")).Message)
-	require.Equal(t, "Key 'third' does not exist", encryption.S3Error(write("arn:aws:kms:r:a:key/third")).Message)
+	require.Equal(t, "Key 'arn:aws:kms:r:a:key/third' does not exist", encryption.S3Error(write("arn:aws:kms:r:a:key/third")).Message)
 	require.Equal(t, "Invalid keyId 'alias/other'", encryption.S3Error(write("alias/other")).Message)
 	require.Equal(t, "Invalid keyId 'arn:aws:kms:r:a:key/'", encryption.S3Error(write("arn:aws:kms:r:a:key/")).Message)
 
@@ -110,4 +112,76 @@ func TestAnswersOfAManager(t *testing.T) {
 		require.Equal(t, "KMS.KMSInvalidStateException", answer.Code, name)
 		require.Equal(t, "other is pending deletion.", answer.Message)
 	}
+}
+
+// The message names the key as the responses of the server do.
+func TestErrorsNameTheKeyAsTheClientKnowsIt(t *testing.T) {
+	keys := newMock(t)
+	opts := encryption.Options{KeyARN: func(keyID string) string { return keyPrefix + keyID }}
+	manager := newManager(t, keys)
+	svc := encryption.NewService(manager, opts)
+	env, body := put(t, svc, photo, &encryption.Request{Mode: encryption.SSEKMS, KeyID: "other"}, nil)
+	write := func(keyID string) *encryption.Error {
+		_, err := svc.EncryptStream(t.Context(), photo, &encryption.Request{Mode: encryption.SSEKMS, KeyID: keyID}, bytes.NewReader(nil))
+		require.NotContains(t, err.Error(), keyPrefix, "the log has the id of the KeyService")
+		return encryption.S3Error(err)
+	}
+	require.Equal(t, "Key '"+keyPrefix+"third' does not exist", write("third").Message)
+	require.Equal(t, "Key '"+keyPrefix+"third' does not exist", write(keyPrefix+"third").Message)
+	require.Equal(t, "Invalid keyId 'a b'", write("a b").Message, "which has no ARN")
+	_, err := keys.DisableKey(t.Context(), &kms.DisableKeyRequest{KeyID: "other"})
+	require.NoError(t, err)
+	require.Equal(t, keyPrefix+"other is disabled.", write("other").Message)
+	for name, open := range opens(t, svc, env, body) {
+		err := open(nil)
+		require.ErrorIs(t, err, kms.ErrKeyDisabled)
+		require.Equal(t, keyPrefix+"other is disabled.", encryption.S3Error(err).Message, name)
+	}
+	_, err = svc.CreateUpload(t.Context(), photo, uploadID, &encryption.Request{Mode: encryption.SSEKMS, KeyID: "other"})
+	require.Equal(t, keyPrefix+"other is disabled.", encryption.S3Error(err).Message)
+
+	opts.KeyARN = func(keyID string) string { return "arn:\n:" + keyID }
+	svc = encryption.NewService(manager, opts)
+	require.Equal(t, "other is disabled.", write("other").Message, "what cannot be shown is not")
+}
+
+// Where the server has ARNs of its own, those of others are no keys of its.
+func TestARNsOfOtherServers(t *testing.T) {
+	arn := func(keyID string) string { return "arn:aws:kms:eu-1:12:key/" + keyID }
+	manager := newManager(t, newMock(t))
+	svc := encryption.NewService(manager, encryption.Options{KeyARN: arn})
+	for named, want := range map[string]string{
+		"arn:aws:kms:us-2:12:key/default":                         "Invalid arn us-2",
+		"arn:aws:kms::12:key/default":                             "Invalid arn",
+		"arn:aws:kms:" + strings.Repeat("x", 33) + ":1:key/other": "Invalid arn null",
+		"arn:aws:kms:eu-1:13:key/default":                         "Key 'arn:aws:kms:eu-1:13:key/default' does not exist",
+		"arn:aws-cn:kms:eu-1:12:key/default":                      "Key 'arn:aws-cn:kms:eu-1:12:key/default' does not exist",
+		arn("third"):                                              "Key '" + arn("third") + "' does not exist",
+		arn("default"):                                            "",
+		"default":                                                 "",
+	} {
+		_, err := svc.EncryptStream(t.Context(), photo, &encryption.Request{Mode: encryption.SSEKMS, KeyID: named}, bytes.NewReader(nil))
+		if want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorIs(t, err, kms.ErrKeyNotFound)
+		answer := encryption.S3Error(err)
+		require.Equal(t, "KMS.NotFoundException 400 "+want, fmt.Sprint(answer.Code, " ", answer.Status, " ", answer.Message))
+	}
+	env, body := put(t, svc, photo, &encryption.Request{Mode: encryption.SSEKMS}, nil)
+	_, err := get(t.Context(), svc, photo, env, &encryption.Request{KeyID: "arn:aws:kms:us-2:12:key/default"}, bytes.NewReader(body))
+	require.ErrorIs(t, err, kms.ErrKeyNotFound)
+
+	// A name of the server's own that is no ARN tells nothing of regions.
+	svc = encryption.NewService(manager, encryption.Options{KeyARN: func(keyID string) string { return "key:" + keyID }})
+	put(t, svc, photo, &encryption.Request{Mode: encryption.SSEKMS, KeyID: "arn:aws:kms:us-2:12:key/default"}, nil)
+}
+
+// A server that resolves key ids itself answers what it wants.
+func TestAnswersOfResolveKeyID(t *testing.T) {
+	own := &encryption.Error{Code: "KMS.NotFoundException", Status: 400, Message: "Invalid arn us-2", Err: kms.ErrKeyNotFound}
+	svc := encryption.NewService(newManager(t, newMock(t)), encryption.Options{ResolveKeyID: func(string) (string, error) { return "", own }})
+	_, err := svc.EncryptStream(t.Context(), photo, &encryption.Request{Mode: encryption.SSEKMS, KeyID: "x"}, bytes.NewReader(nil))
+	require.Same(t, own, encryption.S3Error(err))
 }
