@@ -11,9 +11,9 @@ type ChunkReader struct {
 	chunk     int64
 	end       int64 // the chunk after the last one to be read
 	plainSize int64
-	skip      int   // bytes of the first chunk that lie before the range
-	rest      int64 // bytes of the range that are still to come
-	buf       []byte
+	skip      int          // bytes of the first chunk that lie before the range
+	rest      int64        // bytes of the range that are still to come
+	buf       *chunkBuffer // nil until it is needed, and at the end
 }
 
 // NewChunkReader returns a reader of n bytes of plaintext from off. The reader chunks must begin with the stored bytes that
@@ -25,7 +25,7 @@ func (d *Decrypter) NewChunkReader(chunks io.Reader, off, n, plainSize int64) (*
 	if err != nil {
 		return nil, err
 	}
-	r := &ChunkReader{
+	return &ChunkReader{
 		cipher:    d.cipher,
 		src:       source{r: chunks},
 		chunk:     first,
@@ -33,11 +33,7 @@ func (d *Decrypter) NewChunkReader(chunks io.Reader, off, n, plainSize int64) (*
 		plainSize: plainSize,
 		skip:      int(off % ChunkSize),
 		rest:      n,
-	}
-	if first < end {
-		r.buf = make([]byte, chunkLen(first, plainSize)) // no later chunk is longer
-	}
-	return r, nil
+	}, nil
 }
 
 // Prefetch reads and opens the first chunk, if none has been read yet. Its error is that of the first Read:
@@ -56,8 +52,9 @@ func (r *ChunkReader) Read(p []byte) (int, error) {
 	return r.out.read(p, r, ChunkSize)
 }
 
-// WriteTo implements [io.WriterTo]: it writes the rest of the range to w, chunk by chunk. Errors are those of
-// Read and of w; after an error of w the rest can still be read. What was written before an error is authentic but incomplete.
+// WriteTo implements [io.WriterTo]: it writes the rest of the range to w. Long ranges are opened on several cores if they are idle; then up to 4 MiB
+// may be read before they are written. Reads and writes are made by the caller's goroutine. Errors are those of Read and of w; an
+// error of w ends the reader, too. What was written before an error is authentic but incomplete.
 func (r *ChunkReader) WriteTo(w io.Writer) (int64, error) {
 	return r.out.writeTo(w, r)
 }
@@ -66,8 +63,12 @@ func (r *ChunkReader) next(dst []byte) ([]byte, error) {
 	if r.chunk == r.end {
 		return nil, io.EOF
 	}
-	sealed := r.buf[:chunkLen(r.chunk, r.plainSize)]
+	if r.buf == nil {
+		r.buf = r.out.pool().takeChunk()
+	}
+	sealed := r.buf.bytes[:chunkLen(r.chunk, r.plainSize)]
 	n, err := r.src.fill(sealed)
+	r.buf.use(n)
 	if err != nil {
 		return nil, messageError(err)
 	}
@@ -75,7 +76,7 @@ func (r *ChunkReader) next(dst []byte) ([]byte, error) {
 		return nil, ErrOpen
 	}
 	if dst == nil {
-		dst = r.buf[:0]
+		dst = r.buf.bytes[:0]
 	}
 	plain, err := r.cipher.open(dst, r.chunk, sealed)
 	if err != nil {
@@ -91,9 +92,36 @@ func (r *ChunkReader) next(dst []byte) ([]byte, error) {
 
 // trim cuts off what lies before and behind the range. The rest moves to the front of its buffer.
 func (r *ChunkReader) trim(plain []byte) []byte {
-	plain = plain[:copy(plain, plain[r.skip:])]
-	r.skip = 0
+	if r.skip > 0 {
+		plain = plain[:copy(plain, plain[r.skip:])]
+		r.skip = 0
+	}
 	plain = plain[:min(int64(len(plain)), r.rest)]
 	r.rest -= int64(len(plain))
 	return plain
 }
+
+// load loads no chunk that bytes before the range lie in: the first one of the range has been read.
+func (r *ChunkReader) load(s *slab) {
+	end := min(r.chunk+slabChunks, r.end)
+	chunks := int(end - r.chunk)
+	size := int(min(chunkOffset(end), StoredSize(r.plainSize)) - chunkOffset(r.chunk))
+	in := s.input(size)
+	n, err := r.src.fill(in)
+	switch {
+	case err != nil:
+		chunks, s.err = n/storedChunkSize, messageError(err)
+	case n < size:
+		chunks, s.err = n/storedChunkSize, ErrOpen
+	case end == r.end:
+		s.err = io.EOF
+	}
+	s.put(r.cipher, r.chunk, chunks, in[:n])
+	s.limit = int(min(r.rest, slabChunks*ChunkSize))
+	r.chunk += int64(chunks)
+	r.rest -= min(r.rest, int64(chunks)*ChunkSize)
+}
+
+func (r *ChunkReader) work(s *slab) { s.open() }
+
+func (r *ChunkReader) free() { r.out.pool().free(&r.buf) }

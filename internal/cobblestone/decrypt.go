@@ -9,7 +9,7 @@ type DecryptReader struct {
 	src    source
 	out    output
 	chunk  int64
-	buf    []byte
+	buf    *chunkBuffer // nil until it is needed, and at the end
 }
 
 // NewDecryptReader returns a reader of the plaintext of message, which was encrypted under key and context. It reads
@@ -20,12 +20,14 @@ func NewDecryptReader(key, context []byte, message io.Reader) (*DecryptReader, e
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
-	r := &DecryptReader{src: source{r: message}, buf: make([]byte, smallBuffer)}
-	n, err := r.src.fill(r.buf[:HeaderSize])
+	r := &DecryptReader{src: source{r: message}}
+	header := r.out.pool().takeChunk()
+	defer r.out.pool().giveChunk(header)
+	n, err := r.src.fill(header.bytes[:HeaderSize])
 	if err != nil {
 		return nil, messageError(err)
 	}
-	if r.cipher, err = newOpener(key, context, r.buf[:n]); err != nil {
+	if r.cipher, err = newOpener(key, context, header.bytes[:n]); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -38,8 +40,9 @@ func (r *DecryptReader) Read(p []byte) (int, error) {
 	return r.out.read(p, r, ChunkSize)
 }
 
-// WriteTo implements [io.WriterTo]: it writes the rest of the plaintext to w, chunk by chunk. Errors are those of
-// Read and of w; after an error of w the rest can still be read. What was written before an error is authentic but incomplete.
+// WriteTo implements [io.WriterTo]: it writes the rest of the plaintext to w. Long messages are opened on several cores if they are idle; then up to 4 MiB
+// may be read before they are written. Reads and writes are made by the caller's goroutine. Errors are those of Read and of w; an
+// error of w ends the reader, too. What was written before an error is authentic but incomplete.
 func (r *DecryptReader) WriteTo(w io.Writer) (int64, error) {
 	return r.out.writeTo(w, r)
 }
@@ -48,15 +51,18 @@ func (r *DecryptReader) next(dst []byte) ([]byte, error) {
 	if r.chunk == maxChunks {
 		return nil, ErrOpen
 	}
-	var n int
-	var err error
-	if r.buf, n, err = r.src.load(r.buf, 0, storedChunkSize); err != nil {
+	if r.buf == nil {
+		r.buf = r.out.pool().takeChunk()
+	}
+	n, err := r.src.fill(r.buf.bytes[:storedChunkSize])
+	r.buf.use(n)
+	if err != nil {
 		return nil, messageError(err)
 	}
 	if dst == nil {
-		dst = r.buf[:0]
+		dst = r.buf.bytes[:0]
 	}
-	plain, err := r.cipher.open(dst, r.chunk, r.buf[:n])
+	plain, err := r.cipher.open(dst, r.chunk, r.buf.bytes[:n])
 	if err != nil {
 		return nil, err
 	}
@@ -67,6 +73,26 @@ func (r *DecryptReader) next(dst []byte) ([]byte, error) {
 	}
 	return plain, nil
 }
+
+func (r *DecryptReader) load(s *slab) {
+	chunks := int(min(slabChunks, maxChunks-r.chunk))
+	in := s.input(chunks * storedChunkSize)
+	n, err := r.src.fill(in)
+	switch {
+	case err != nil:
+		chunks, s.err = n/storedChunkSize, messageError(err)
+	case chunks == 0:
+		s.err = ErrOpen
+	case n < len(in):
+		chunks, s.err = n/storedChunkSize+1, io.EOF
+	}
+	s.put(r.cipher, r.chunk, chunks, in[:n])
+	r.chunk += int64(chunks)
+}
+
+func (r *DecryptReader) work(s *slab) { s.open() }
+
+func (r *DecryptReader) free() { r.out.pool().free(&r.buf) }
 
 // messageError wraps an error of the message's source. A source that broke off has cut the message short.
 func messageError(err error) error {
