@@ -212,7 +212,7 @@ func (s settings) rename(err error) error {
 		}
 	}
 	for _, v := range variables() {
-		if v.path == e.path {
+		if v.path == e.path || e.path+"." == authPath && strings.HasPrefix(v.path, authPath) {
 			return &fieldError{envPrefix + v.suffix, e.problem}
 		}
 	}

@@ -53,8 +53,12 @@ func (d Decoders) Merge(running kms.Config, patch []byte) (kms.Config, error) {
 // mergedFormer returns the former backends of a patch that does not list them.
 func mergedFormer(running kms.Config, backend kms.BackendConfig) []kms.BackendConfig {
 	var former []kms.BackendConfig
-	for _, b := range append([]kms.BackendConfig{running.Backend}, running.Former...) {
-		if b != nil && !opensTheSame(b, backend) {
+	moved := running.Backend != nil && !opensTheSame(running.Backend, backend)
+	if moved {
+		former = append(former, clone(running.Backend))
+	}
+	for _, b := range running.Former {
+		if !moved || !opensTheSame(b, backend) { // what runs again is not former any more
 			former = append(former, clone(b))
 		}
 	}
