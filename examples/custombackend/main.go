@@ -4,7 +4,8 @@
 //	go run ./examples/custombackend
 //
 // The backend is in static.go: a configuration that opens itself, and a type with the methods of
-// kms.Backend. The Manager adds validation, attempts, caches and the uniform errors.
+// kms.Backend. The Manager adds validation, attempts, caches and the uniform errors. decoder.go makes it
+// configurable from JSON, as from a file that is named as the argument.
 package main
 
 import (
@@ -22,23 +23,22 @@ import (
 const variable = "KMS_STATIC_KEY"
 
 func main() {
-	if err := run(context.Background(), os.Stdout, os.Getenv(variable)); err != nil {
+	if err := run(context.Background(), os.Stdout, os.Getenv(variable), os.Args[1:]...); err != nil {
 		fmt.Fprintln(os.Stderr, "custombackend:", err)
 		os.Exit(1)
 	}
 }
 
-// run makes a data key under the static key and opens it again.
-func run(ctx context.Context, out io.Writer, setting string) error {
-	config, err := parseStaticKey(setting)
+// run makes a data key under the default key and opens it again.
+func run(ctx context.Context, out io.Writer, setting string, files ...string) error {
+	config, err := configure(setting, files)
 	if err != nil {
 		return err
 	}
-	defer config.Material.Destroy()
-	keys, err := kms.Open(ctx, kms.Config{
-		Backend: config,
-		Options: kms.Options{DefaultKeyID: config.ID},
-	})
+	if key, ok := config.Backend.(StaticKey); ok {
+		defer key.Material.Destroy()
+	}
+	keys, err := kms.Open(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -53,6 +53,15 @@ func run(ctx context.Context, out io.Writer, setting string) error {
 	fmt.Fprintf(out, "key %q wrapped a data key of %d bytes in %d bytes\n", dataKey.KeyID, dataKey.Plaintext.Len(), len(dataKey.Ciphertext))
 
 	return open(ctx, out, keys, dataKey.Ciphertext, about)
+}
+
+// configure reads the configuration from a file, or else makes one of the static key.
+func configure(setting string, files []string) (kms.Config, error) {
+	if len(files) > 0 {
+		return decoders().ConfigFromFile(files[0])
+	}
+	key, err := parseStaticKey(setting)
+	return kms.Config{Backend: key, Options: kms.Options{DefaultKeyID: key.ID}}, err
 }
 
 // open unwraps the data key with its context, and shows that another context is refused.
