@@ -65,7 +65,7 @@ func openFile(fsys FS, name string, flag int) (File, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := checkFile(name, info); err != nil {
+	if err := checkFile(fsys.Path(name), info); err != nil {
 		return nil, nil, err
 	}
 	f, err := fsys.Open(name, flag, 0)
@@ -73,7 +73,7 @@ func openFile(fsys FS, name string, flag int) (File, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	if info, err = f.Stat(); err == nil {
-		err = checkFile(name, info)
+		err = checkFile(fsys.Path(name), info)
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, f.Close())
@@ -89,11 +89,11 @@ func readFile(fsys FS, name string) ([]byte, error) {
 	}
 	defer f.Close()
 	if info.Size() > maxFileSize {
-		return nil, fmt.Errorf("%w: %s has %d bytes, want at most %d", kms.ErrKeyMaterial, name, info.Size(), maxFileSize)
+		return nil, fmt.Errorf("%w: %s has %d bytes, want at most %d", kms.ErrKeyMaterial, fsys.Path(name), info.Size(), maxFileSize)
 	}
 	data := make([]byte, info.Size())
 	if _, err := io.ReadFull(f, data); err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, fmt.Errorf("read %s: %w", fsys.Path(name), err)
 	}
 	return data, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,7 +37,7 @@ func (t *tape) call(format string, args ...any) error {
 	return fault(n, call)
 }
 
-var randomPart = regexp.MustCompile(`\.objectkms-(new|old)-[A-Z2-7]{26}`)
+var randomPart = regexp.MustCompile(`\.objectkms-(new|old|set)-[A-Z2-7]{26}`)
 
 // reset forgets the calls and sets the fault.
 func (t *tape) reset(fault func(n int, call string) error) {
@@ -45,19 +46,22 @@ func (t *tape) reset(fault func(n int, call string) error) {
 	t.calls, t.fault = nil, fault
 }
 
-// changes returns the calls that write, in their order, without those on the lock file.
+// changes returns the calls that write, in their order.
 func (t *tape) changes() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var changes []string
 	for _, call := range t.calls {
-		verb, _, _ := strings.Cut(call, " ")
-		switch {
-		case verb == "writeat", strings.Contains("create chmod write sync link rename remove mkdir", verb) && verb != "":
+		if isChange(call) {
 			changes = append(changes, call)
 		}
 	}
 	return changes
+}
+
+func isChange(call string) bool {
+	verb, _, _ := strings.Cut(call, " ")
+	return slices.Contains([]string{"create", "chmod", "write", "writeat", "sync", "link", "rename", "remove", "mkdir"}, verb)
 }
 
 // openTaped opens a directory whose calls go through the tape.

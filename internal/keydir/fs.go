@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 // An FS is one directory, as far as a Dir needs it. Every name is a single path element, and "."
@@ -25,6 +26,8 @@ type FS interface {
 	Remove(name string) error
 	// Sub opens a directory within this one.
 	Sub(name string) (FS, error)
+	// Path returns a name as errors show it: with the path of the directory.
+	Path(name string) string
 	Close() error
 }
 
@@ -52,11 +55,16 @@ func OpenFS(dir string) (FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rootFS{root}, nil
+	return rootFS{root, dir}, nil
 }
 
 // rootFS is an FS that cannot be left, not even through a symbolic link.
-type rootFS struct{ *os.Root }
+type rootFS struct {
+	*os.Root
+	path string
+}
+
+func (r rootFS) Path(name string) string { return filepath.Join(r.path, name) }
 
 func (r rootFS) Open(name string, flag int, perm fs.FileMode) (File, error) {
 	f, err := r.OpenFile(name, flag|openFlags, perm)
@@ -71,7 +79,7 @@ func (r rootFS) Sub(name string) (FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rootFS{sub}, nil
+	return rootFS{sub, r.Path(name)}, nil
 }
 
 type rootFile struct{ *os.File }

@@ -1,7 +1,7 @@
 // Package keydir keeps records in a directory that several processes may share.
 //
-// The layout is keys/<id>.json for each record, files of the owner's beside keys, such as root.json, and the file
-// lock. Every process locks the lock file to change anything, and sees in it when something has changed. Nobody may
+// The layout is keys/<id>.json for each record, files of the owner's beside keys, such as root.json, the file
+// lock, and, where a change of many files was cut off, the file batch. Every process locks the lock file to change anything, and sees in it when something has changed. Nobody may
 // delete or replace the lock file, or put files there by other ways, while a process uses the directory. The directory must be on a
 // local file system: a network file system orders neither the lock file nor the names.
 //
@@ -14,15 +14,10 @@
 package keydir
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/objectkms/kms"
 )
 
 const (
@@ -41,17 +36,20 @@ type Options struct {
 }
 
 // A Dir is an open directory of records. It is safe for concurrent use, and any number of Dirs, in this process
-// and in others, may be open on one directory. It goes on with the directory that it has opened when that is moved.
+// and in others, may be open on one directory. Where the directory is moved, replaced or deleted under it, it goes on to read
+// the records of the one that it has opened, but finds none missing there, and changes nothing: these are ErrUnavailable.
 //
 // Errors: ErrUnavailable where the file system fails, which includes one that is full or cannot be written to,
 // ErrPermission where it denies access or where a file is one that is refused, and ErrClosed after Close.
 type Dir struct {
+	path      string // where the directory was found; empty in tests
 	top, keys FS
 	now       func() time.Time
 	reader    lockReader
 	seen      atomic.Uint64 // the greatest counter ever seen
 	queue     chan struct{} // holds one element while somebody has, or waits for, the lock
 	listed    listing
+	required  atomic.Pointer[requirement]
 
 	closeOnce sync.Once
 	done      chan struct{}
@@ -63,27 +61,6 @@ func syncDir(fsys FS) error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
-}
-
-// HealthCheck returns nil if records can be read: the directory is still in its place, and the
-// lock file is sound.
-func (d *Dir) HealthCheck(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	named, err := d.top.Lstat(keysName)
-	if err != nil {
-		return failed("look at "+keysName, err)
-	}
-	open, err := d.keys.Lstat(".")
-	if err != nil {
-		return failed("look at "+keysName, err)
-	}
-	if !os.SameFile(named, open) {
-		return fmt.Errorf("%w: the directory %s was replaced", kms.ErrUnavailable, keysName)
-	}
-	_, err = d.look()
-	return err
 }
 
 // Close waits for a change that is under way, refuses those that wait, and closes the directory. Later calls are

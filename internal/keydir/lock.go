@@ -103,7 +103,7 @@ func (d *Dir) openLock(use lockUse) (File, fs.FileInfo, error) {
 			}
 		}
 		if err != nil {
-			return nil, nil, failed("open the lock file", err)
+			return nil, nil, failed("open "+d.top.Path(lockName), err)
 		}
 		return f, info, nil
 	}
@@ -161,7 +161,7 @@ func (l *lock) begin(info fs.FileInfo) (current bool, err error) {
 		return false, failed("look at the lock file", err)
 	}
 	if err := l.d.reader.follow(info); err != nil {
-		return false, failed("open the lock file", err)
+		return false, failed("open "+l.d.top.Path(lockName), err)
 	}
 	seen := l.d.seen.Load()
 	if l.state, err = readLockState(l.file); err != nil {
@@ -174,6 +174,9 @@ func (l *lock) begin(info fs.FileInfo) (current bool, err error) {
 func (l *lock) settle() error {
 	if l.state.stable() && !l.state.dirty {
 		return nil
+	}
+	if err := l.d.finishBatch(); err != nil {
+		return failed("finish what was cut off", err)
 	}
 	l.littered = !l.d.sweep()
 	if !l.state.stable() {

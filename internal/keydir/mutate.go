@@ -52,16 +52,17 @@ func (d *Dir) CreateFile(ctx context.Context, name string, data []byte) error {
 		case err == nil:
 			return fmt.Errorf("%w: %s: %w", kms.ErrKeyExists, name, fs.ErrExist)
 		case !errors.Is(err, fs.ErrNotExist):
-			return failed("look at "+name, err)
+			return failed("look at "+d.top.Path(name), err)
 		}
 		return put(l, d.top, name, data, false, l.next())
 	})
 }
 
 // Recover brings to an end what killed processes have left, and removes their temporary files.
-// A directory in good order is only read; one without a lock file gets one.
+// A directory in good order is only read; one without a lock file gets one. A file system that cannot be written to is left as
+// it is, unless a batch was cut off in it.
 func (d *Dir) Recover(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
+	if err := d.Complete(ctx); err != nil {
 		return err
 	}
 	state, err := d.look()
@@ -70,15 +71,19 @@ func (d *Dir) Recover(ctx context.Context) error {
 	}
 	litter, err := d.litter()
 	if err != nil {
-		return failed("list the records", err)
+		return failed("list "+d.top.Path("."), err)
 	}
 	if state.stable() && !state.dirty && len(litter) == 0 {
 		return nil
 	}
-	return d.locked(ctx, func(l *lock) error {
+	err = d.locked(ctx, func(l *lock) error {
 		d.sweep() // after a power cut the lock file may not know of all
 		return nil
 	})
+	if readOnly(err) {
+		return nil
+	}
+	return err
 }
 
 // locked runs do with the lock held and the directory settled.
@@ -89,6 +94,12 @@ func (d *Dir) locked(ctx context.Context, do func(l *lock) error) error {
 	}
 	defer l.release()
 	if err := l.settle(); err != nil {
+		return err
+	}
+	if err := d.inPlace(); err != nil {
+		return err
+	}
+	if err := d.checkRequired(func(name string) ([]byte, error) { return readFile(d.top, name) }); err != nil {
 		return err
 	}
 	return do(l)

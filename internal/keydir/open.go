@@ -38,6 +38,7 @@ func Open(dir string, opts Options) (*Dir, error) {
 	if err != nil {
 		return nil, errors.Join(err, fsys.Close())
 	}
+	d.path = path
 	return d, nil
 }
 
@@ -169,7 +170,7 @@ func namesOf(open func() (FS, error)) ([]string, error) {
 func New(fsys FS, opts Options) (*Dir, error) {
 	keys, err := openKeys(fsys, opts)
 	if err != nil {
-		return nil, failed("open "+keysName, err)
+		return nil, failed("open "+fsys.Path(keysName), err)
 	}
 	d := &Dir{top: fsys, keys: keys, now: opts.Now, queue: make(chan struct{}, 1), done: make(chan struct{})}
 	if d.now == nil {
@@ -190,7 +191,7 @@ func openKeys(top FS, opts Options) (FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkDir(keysName, info); err != nil {
+	if err := checkDir(top.Path(keysName), info); err != nil {
 		return nil, err
 	}
 	if !opts.MustExist {
@@ -237,7 +238,7 @@ func checkVacant(top FS) error {
 	foreign := ""
 	for _, name := range names {
 		switch {
-		case name == lockName, name == rootName:
+		case name == lockName, name == rootName, name == batchName:
 			return fmt.Errorf("%w: %s is missing, but there is %s: restore it", kms.ErrKeyMaterial, keysName, name)
 		case !isTemp(name) && name != "lost+found":
 			foreign = name

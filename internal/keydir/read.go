@@ -38,6 +38,9 @@ func (d *Dir) Get(ctx context.Context, id string) (record []byte, err error) {
 		return nil, err
 	}
 	if record == nil {
+		if err := d.inPlace(); err != nil {
+			return nil, err // it may be missing here only
+		}
 		return nil, fmt.Errorf("%w: %s", kms.ErrKeyNotFound, id)
 	}
 	return record, nil
@@ -52,7 +55,7 @@ func readRecord(keys FS, id string) ([]byte, error) {
 	if err == nil {
 		return record, nil
 	}
-	if err = failed("read a record", err); errors.Is(err, kms.ErrPermission) {
+	if err = failed("read "+keys.Path(id+suffix), err); errors.Is(err, kms.ErrPermission) {
 		// One file that cannot be read is one damaged record, and hides no other.
 		err = fmt.Errorf("%w: %w", kms.ErrKeyMaterial, err)
 	}
@@ -73,13 +76,13 @@ func (d *Dir) ReadFile(ctx context.Context, name string) (data []byte, err error
 		return nil, err
 	}
 	if err != nil {
-		return nil, failed("read "+name, err)
+		return nil, failed("read "+d.top.Path(name), err)
 	}
 	return data, nil
 }
 
 func checkFileName(name string) error {
-	if err := kms.ValidateKeyID(name); err != nil || name == keysName || name == lockName {
+	if err := kms.ValidateKeyID(name); err != nil || name == keysName || name == lockName || name == batchName {
 		return fmt.Errorf("%w: %q is no name for a file beside the records", kms.ErrInvalidRequest, name)
 	}
 	return nil
@@ -129,7 +132,10 @@ func (d *Dir) ids(ctx context.Context) ([]string, error) {
 	}
 	var ids []string
 	if err := d.committed(ctx, func() error { ids, err = readIDs(d.keys); return err }); err != nil {
-		return nil, failed("list the records", err)
+		return nil, failed("list "+d.keys.Path("."), err)
+	}
+	if err := d.inPlace(); err != nil {
+		return nil, err
 	}
 	if stable {
 		d.listed.set(stamp, ids)
@@ -187,7 +193,11 @@ func (d *Dir) committed(ctx context.Context, read func() error) error {
 			continue
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			// Nobody has changed anything since the lock file was made, unless it is made just now.
+			// Nobody has changed anything since the directory was copied without its lock file, unless one is made just now, or
+			// what was copied was not whole.
+			if err := d.Complete(ctx); err != nil {
+				return err
+			}
 			readErr = read()
 			if _, err = d.top.Lstat(lockName); errors.Is(err, fs.ErrNotExist) {
 				return readErr

@@ -33,13 +33,20 @@ type lockReader struct {
 func (r *lockReader) file() (File, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.looks++; r.f != nil && r.looks%checkEvery != 0 {
+	if r.looks++; r.f != nil && (r.looks%checkEvery != 0 || r.current()) {
 		return r.f, nil
 	}
 	if err := r.reopen(); err != nil {
-		return nil, failed("open the lock file", err)
+		return nil, failed("open "+r.fsys.Path(lockName), err)
 	}
 	return r.f, nil
+}
+
+// current reports whether the open file is still the lock file. It needs no descriptor, so that a process that has none left
+// still works.
+func (r *lockReader) current() bool {
+	info, err := r.fsys.Lstat(lockName)
+	return err == nil && os.SameFile(r.info, info) && checkFile(lockName, info) == nil
 }
 
 // reopen opens the lock file unless it is the one that is open already.

@@ -23,14 +23,20 @@ func tempName(prefix string) string { return prefix + rand.Text()[:randomSize] }
 
 // isTemp reports whether tempName could have made the name.
 func isTemp(name string) bool {
-	random, isNew := strings.CutPrefix(name, newPrefix)
-	if !isNew {
-		var isOld bool
-		if random, isOld = strings.CutPrefix(name, oldPrefix); !isOld {
-			return false
+	if random, ok := strings.CutPrefix(name, setPrefix); ok {
+		random, target, ok := strings.Cut(random, "-")
+		return ok && isRandom(random) && kms.ValidateKeyID(target) == nil
+	}
+	for _, prefix := range []string{newPrefix, oldPrefix} {
+		if random, ok := strings.CutPrefix(name, prefix); ok {
+			return isRandom(random)
 		}
 	}
-	return len(random) == randomSize && strings.Trim(random, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
+	return false
+}
+
+func isRandom(word string) bool {
+	return len(word) == randomSize && strings.Trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
 }
 
 // A change is one change of one name, under the lock.
@@ -78,7 +84,7 @@ func (c *change) run(steps func() error) error {
 	}
 	if err != nil {
 		c.retreat()
-		err = failed("store "+c.name, err)
+		err = failed("store "+c.fsys.Path(c.name), err)
 	}
 	c.finish()
 	return err

@@ -1,0 +1,400 @@
+//go:build unix
+
+package keydir_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/keydir"
+)
+
+// batchDir returns a directory with two records and root.json, which runBatch changes, and one that it does not touch.
+func batchDir(t testing.TB) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "kms")
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "keys"), 0o700))
+	for path, text := range map[string]string{
+		recordPath(dir, "a"): "old", recordPath(dir, "b"): "old", recordPath(dir, "other"): "untouched", filepath.Join(dir, "root.json"): "old",
+		lockPath(dir): string(lockBytes(1000)),
+	} {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	}
+	return dir
+}
+
+// runBatch replaces two records and root.json, and makes one record.
+func runBatch(t testing.TB, d *keydir.Dir) error {
+	t.Helper()
+	return d.Batch(t.Context(), func(b *keydir.Batch) error {
+		for _, id := range []string{"a", "b", "c"} {
+			if err := b.Put(id, []byte("new")); err != nil {
+				return err
+			}
+		}
+		return b.PutFile("root.json", []byte("new"))
+	})
+}
+
+// batchState returns "old" or "new" for a directory in which everything is so, and describes any other.
+func batchState(t testing.TB, d *keydir.Dir) string {
+	t.Helper()
+	root, err := d.ReadFile(t.Context(), "root.json")
+	require.NoError(t, err)
+	require.Equal(t, "untouched", content(t, d, "other"))
+	state := fmt.Sprint(content(t, d, "a"), " ", content(t, d, "b"), " ", content(t, d, "c"), " ", string(root))
+	switch state {
+	case "old old  old":
+		return "old"
+	case "new new new new":
+		return "new"
+	}
+	return state
+}
+
+func TestBatchStoresAllAtOnce(t *testing.T) {
+	dir := batchDir(t)
+	d, other := open(t, dir), open(t, dir)
+	require.Equal(t, "old", batchState(t, other))
+	before, _, err := other.Stamp(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, runBatch(t, d))
+	after, stable, err := other.Stamp(t.Context())
+	require.NoError(t, err)
+	require.True(t, stable)
+	require.Greater(t, after, before)
+	for _, d := range []*keydir.Dir{d, other, open(t, dir)} {
+		require.Equal(t, "new", batchState(t, d))
+		ids, err := d.List(t.Context(), "", 10)
+		require.NoError(t, err)
+		require.Equal(t, []string{"a", "b", "c", "other"}, ids)
+	}
+	require.Empty(t, strays(t, dir))
+	require.NoFileExists(t, filepath.Join(dir, "batch"))
+}
+
+func TestBatchSeesTheRecordsBeforeIt(t *testing.T) {
+	d := open(t, batchDir(t))
+	last := generation(t, d)
+	require.NoError(t, d.Batch(t.Context(), func(b *keydir.Batch) error {
+		require.Greater(t, b.Generation(), last)
+		require.NoError(t, b.Put("a", []byte("new")))
+		got, err := b.Get("a")
+		require.NoError(t, err)
+		require.Equal(t, "old", string(got))
+		got, err = b.Get("c")
+		require.NoError(t, err)
+		require.Nil(t, got)
+		ids, err := b.IDs()
+		require.NoError(t, err)
+		require.Equal(t, []string{"a", "b", "other"}, ids)
+		last = b.Generation()
+		return nil
+	}))
+	require.Greater(t, generation(t, d), last)
+}
+
+func TestBatchThatIsRefusedChangesNothing(t *testing.T) {
+	dir := batchDir(t)
+	d := open(t, dir)
+	refused := errors.New("refused")
+	for name, change := range map[string]func(b *keydir.Batch) error{
+		"nothing put": func(b *keydir.Batch) error { return refused },
+		"some put": func(b *keydir.Batch) error {
+			return errors.Join(b.Put("a", []byte("new")), b.PutFile("root.json", []byte("new")), refused)
+		},
+		"twice":     func(b *keydir.Batch) error { return errors.Join(b.Put("a", nil), b.Put("a", nil)) },
+		"an id":     func(b *keydir.Batch) error { return errors.Join(b.Put("a", nil), b.Put("../a", nil)) },
+		"a name":    func(b *keydir.Batch) error { return b.PutFile("lock", nil) },
+		"its name":  func(b *keydir.Batch) error { return b.PutFile("batch", nil) },
+		"too large": func(b *keydir.Batch) error { return b.Put("a", make([]byte, 1<<20+1)) },
+		"a read": func(b *keydir.Batch) error {
+			_, err := b.Get("../a")
+			return err
+		},
+	} {
+		err := d.Batch(t.Context(), change)
+		require.Error(t, err, name)
+		if strings.HasSuffix(name, "put") {
+			require.ErrorIs(t, err, refused)
+		}
+		require.Equal(t, "old", batchState(t, d), name)
+		require.Empty(t, strays(t, dir), name)
+	}
+	require.NoError(t, runBatch(t, d))
+	require.Equal(t, "new", batchState(t, d))
+}
+
+func TestEmptyBatchWritesNothing(t *testing.T) {
+	tp := &tape{}
+	d := openTaped(t, batchDir(t), tp, keydir.Options{})
+	tp.reset(nil)
+	require.NoError(t, d.Batch(t.Context(), func(*keydir.Batch) error { return nil }))
+	require.Empty(t, tp.changes())
+}
+
+// Each file is durable before its name in the batch is, those names before the batch file is, that before a record is replaced, and
+// the records before the batch file goes.
+func TestBatchIsSyncedInOrder(t *testing.T) {
+	tp := &tape{}
+	d := openTaped(t, batchDir(t), tp, keydir.Options{})
+	tp.reset(nil)
+	require.NoError(t, d.Batch(t.Context(), func(b *keydir.Batch) error {
+		return errors.Join(b.Put("a", []byte("new")), b.PutFile("root.json", []byte("new")))
+	}))
+	require.Equal(t, []string{
+		"writeat lock 10",
+		"create keys/.set-a.json", "chmod keys/.set-a.json", "write keys/.set-a.json", "sync keys/.set-a.json",
+		"create .set-root.json", "chmod .set-root.json", "write .set-root.json", "sync .set-root.json",
+		"sync keys/.", "sync .",
+		"create .new", "chmod .new", "write .new", "sync .new",
+		"writeat lock 11",
+		"link .new batch", "sync .",
+		"sync .", // the one that finishes it need not be the one that began
+		"rename keys/.set-a.json keys/a.json", "sync keys/.",
+		"rename .set-root.json root.json", "sync .",
+		"remove batch", "sync .",
+		"remove .new",
+		"writeat lock 0",
+	}, tp.changes())
+}
+
+// batchCalls returns the calls that a batch makes when none fails.
+func batchCalls(t testing.TB) []string {
+	tp := &tape{}
+	d := openTaped(t, batchDir(t), tp, keydir.Options{})
+	tp.reset(nil)
+	require.NoError(t, runBatch(t, d))
+	return tp.calls
+}
+
+// batchKills returns the numbers of those calls that write, and the one behind the last: whether a process is killed at
+// one of them or at a read before it makes no difference to the disk.
+func batchKills(t testing.TB) (kills []int) {
+	calls := batchCalls(t)
+	for n, call := range calls {
+		if isChange(call) {
+			kills = append(kills, n)
+		}
+	}
+	return append(kills, len(calls))
+}
+
+// The ways in which a directory is found again by whoever opens it.
+func finders() map[string]func(t *testing.T, dir string) {
+	return map[string]func(t *testing.T, dir string){
+		"as it was left":         func(*testing.T, string) {},
+		"without the lock file":  func(t *testing.T, dir string) { require.NoError(t, os.Remove(lockPath(dir))) },
+		"with an old lock file":  func(t *testing.T, dir string) { writeLock(t, dir, lockBytes(1000)) },
+		"with a torn lock file":  func(t *testing.T, dir string) { writeLock(t, dir, lockBytes(1000)[:9]) },
+		"with a dirty lock file": func(t *testing.T, dir string) { writeLock(t, dir, dirtyBytes(1000)) },
+	}
+}
+
+// A process that is killed at a call does nothing more: neither that call, nor any later one.
+func TestBatchKilledAtAnyCallLeavesTheOldOrTheNewState(t *testing.T) {
+	kills := batchKills(t)
+	for name, find := range finders() {
+		t.Run(name, func(t *testing.T) {
+			seen := map[string]int{}
+			for _, n := range kills {
+				tp := &tape{half: n%2 == 0}
+				dir := batchDir(t)
+				d := openTaped(t, dir, tp, keydir.Options{})
+				tp.reset(func(i int, _ string) error {
+					if i < n {
+						return nil
+					}
+					return syscall.EIO
+				})
+				err := runBatch(t, d)
+				tp.reset(nil)
+				require.NoError(t, d.Close())
+				find(t, dir)
+				state := findState(t, dir)
+				if err == nil {
+					require.Equal(t, "new", state)
+				}
+				seen[state]++
+			}
+			require.Len(t, seen, 2, "%v", seen)
+			require.Greater(t, seen["old"], 20)
+			require.Greater(t, seen["new"], 9)
+		})
+	}
+}
+
+// findState opens a directory as local does, and checks that it is in order from then on.
+func findState(t *testing.T, dir string) string {
+	t.Helper()
+	d := open(t, dir)
+	require.NoError(t, d.Complete(t.Context()))
+	state := batchState(t, d)
+	require.Contains(t, []string{"old", "new"}, state)
+	require.NoError(t, d.Recover(t.Context()))
+	require.Empty(t, strays(t, dir))
+	require.NoFileExists(t, filepath.Join(dir, "batch"))
+	require.Equal(t, state, batchState(t, d))
+	_, stable, err := d.Stamp(t.Context())
+	require.NoError(t, err)
+	require.True(t, stable)
+	require.NoError(t, runBatch(t, d))
+	require.Equal(t, "new", batchState(t, open(t, dir)))
+	require.NoError(t, d.Close())
+	return state
+}
+
+// Those who had the directory open all the while find the same, without opening anything.
+func TestBatchKilledAtAnyCallIsFinishedByThoseWhoRead(t *testing.T) {
+	for _, n := range batchKills(t) {
+		tp := &tape{}
+		dir := batchDir(t)
+		d, other := openTaped(t, dir, tp, keydir.Options{}), open(t, dir)
+		require.Equal(t, "old", batchState(t, other))
+		tp.reset(func(i int, _ string) error {
+			if i < n {
+				return nil
+			}
+			return syscall.EIO
+		})
+		err := runBatch(t, d)
+		tp.reset(nil)
+		require.NoError(t, d.Close())
+		state := batchState(t, other)
+		require.Contains(t, []string{"old", "new"}, state)
+		if err == nil {
+			require.Equal(t, "new", state)
+		}
+		require.Equal(t, state, batchState(t, open(t, dir)))
+		store(t, other, "other", "untouched")
+		require.Empty(t, strays(t, dir))
+	}
+}
+
+func TestOneFailureInABatchLeavesTheOldOrTheNewState(t *testing.T) {
+	for _, half := range []bool{false, true} {
+		for n, call := range batchCalls(t) {
+			if half && !strings.HasPrefix(call, "write") {
+				continue
+			}
+			tp := &tape{half: half}
+			dir := batchDir(t)
+			d := openTaped(t, dir, tp, keydir.Options{})
+			require.Equal(t, "old", batchState(t, d))
+			before, failed := descriptors(t), ""
+			tp.reset(func(i int, call string) error {
+				if i != n {
+					return nil
+				}
+				failed = call
+				return errnos()[n%3]
+			})
+			err := runBatch(t, d)
+			tp.reset(nil)
+			want := "new"
+			if err != nil {
+				require.ErrorIs(t, err, kms.ErrUnavailable, failed)
+				if !strings.Contains(err.Error(), "the batch is stored") {
+					want = "old"
+				}
+			}
+			require.Equal(t, before, descriptors(t), failed)
+			require.Equal(t, want, batchState(t, d), failed)
+			require.Equal(t, want, batchState(t, open(t, dir)), failed)
+			require.NoError(t, runBatch(t, d), failed)
+			require.Equal(t, "new", batchState(t, open(t, dir)))
+			require.Empty(t, strays(t, dir), failed)
+		}
+	}
+}
+
+// A batch file that a power cut has brought back, although it was removed, must not take a part of a later batch with it.
+func TestABatchFileThatComesBackChangesNothing(t *testing.T) {
+	dir, word := batchDir(t), ""
+	tp := &tape{}
+	d := openTaped(t, dir, tp, keydir.Options{})
+	tp.reset(func(_ int, call string) error {
+		if call == "remove batch" {
+			text, err := os.ReadFile(filepath.Join(dir, "batch"))
+			require.NoError(t, err)
+			word = string(text)
+		}
+		return nil
+	})
+	require.NoError(t, runBatch(t, d))
+	require.Len(t, word, 27)
+	tp.reset(func(_ int, call string) error {
+		if call == "create .set-root.json" {
+			return syscall.EIO
+		}
+		if strings.HasPrefix(call, "remove") {
+			return syscall.EIO // killed
+		}
+		return nil
+	})
+	require.ErrorIs(t, d.Batch(t.Context(), func(b *keydir.Batch) error {
+		return errors.Join(b.Put("a", []byte("third")), b.PutFile("root.json", []byte("third")))
+	}), syscall.EIO)
+	require.NoError(t, d.Close())
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "batch"), []byte(word), 0o600))
+	require.Equal(t, "new", findState(t, dir))
+}
+
+func TestMalformedBatchFileIsRefused(t *testing.T) {
+	word := strings.Repeat("A", 26)
+	for _, text := range []string{"", "\n", word, word[1:] + "\n", word + "A\n", word[1:] + "1\n", "../" + word[3:] + "\n", word + "\n\n"} {
+		dir := batchDir(t)
+		staged := filepath.Join(dir, "keys", ".objectkms-set-"+word+"-a.json")
+		require.NoError(t, os.WriteFile(staged, []byte("new"), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "batch"), []byte(text), 0o600))
+		require.ErrorIs(t, open(t, dir).Complete(t.Context()), kms.ErrKeyMaterial, text)
+		require.FileExists(t, staged)
+	}
+	dir := batchDir(t)
+	require.NoError(t, os.Symlink("root.json", filepath.Join(dir, "batch")))
+	require.ErrorIs(t, open(t, dir).Complete(t.Context()), kms.ErrPermission)
+}
+
+// Only files whose names the batch can have made are touched.
+func TestBatchPutsNoOtherFilesInPlace(t *testing.T) {
+	dir, word := batchDir(t), strings.Repeat("A", 26)
+	other := strings.Repeat("B", 26)
+	for _, name := range []string{".objectkms-set-" + other + "-a.json", ".objectkms-set-" + word + "a.json", ".objectkms-new-" + word, "set-" + word + "-a.json"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "keys", name), []byte("new"), 0o600))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "batch"), []byte(word+"\n"), 0o600))
+	d := open(t, dir)
+	require.NoError(t, d.Complete(t.Context()))
+	require.Equal(t, "old", batchState(t, d))
+}
+
+func TestChangesWaitForABatchAndSeeIt(t *testing.T) {
+	dir := batchDir(t)
+	d, other := open(t, dir), open(t, dir)
+	done := make(chan error, 1)
+	require.NoError(t, d.Batch(t.Context(), func(b *keydir.Batch) error {
+		go func() {
+			done <- other.Mutate(t.Context(), "a", func(old []byte, _ uint64) ([]byte, error) { return append(old, '+'), nil })
+		}()
+		require.ErrorIs(t, getBriefly(t, other, "none"), kms.ErrKeyNotFound, "readers do not wait")
+		return b.Put("a", []byte("new"))
+	}))
+	require.NoError(t, <-done)
+	require.Equal(t, "new+", content(t, d, "a"))
+}
+
+func TestDirWithABatchAndWithoutKeysIsNotMadeAnew(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "kms")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "batch"), nil, 0o600))
+	_, err := keydir.Open(dir, keydir.Options{})
+	require.ErrorIs(t, err, kms.ErrKeyMaterial)
+}
