@@ -83,7 +83,9 @@ func TestHooksAreGivenToConfigurationsThatHaveNone(t *testing.T) {
 	s := newService(t, kms.ServiceStopped)
 	s.service.Hooks = kms.Hooks{
 		Authorize: refuse,
-		Observer:  func(_ context.Context, op kms.Operation) { ops = append(ops, op.Op+" "+op.Kind.String()+" "+op.Backend) },
+		Observer: func(_ context.Context, op kms.Operation) {
+			ops = append(ops, op.Op+" "+op.Kind.String()+" "+op.Backend)
+		},
 	}
 	require.ErrorIs(t, use(t, s), kms.ErrNotRunning)
 	require.NoError(t, start(t, s), "the health of a candidate is not a matter of authorization")
