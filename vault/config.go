@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 
@@ -19,14 +20,16 @@ const (
 )
 
 // Config is a Vault or OpenBao server, the credentials to use, and where the keys are. The zero value of every optional field is right.
+// The environment variables of Vault's own tools, such as VAULT_ADDR and VAULT_TOKEN, change nothing here.
 type Config struct {
-	// Address is the URL of the server, such as https://vault.example:8200.
+	// Address is the URL of the server, https://host or https://host:port. A proxy of the environment (HTTPS_PROXY, NO_PROXY)
+	// is respected.
 	Address string
-	// Auth is how to get a token: [TokenAuth], [TokenFileAuth], [AppRoleAuth], [KubernetesAuth] or [CertAuth].
+	// Auth is how to get a token: [TokenAuth], [TokenFileAuth], [AppRoleAuth], [KubernetesAuth] or [CertAuth], by value.
 	Auth Auth
 	// Engine is Transit or KV2.
 	Engine Engine
-	// Namespace is the Vault Enterprise or OpenBao namespace of every path. Empty: the root namespace.
+	// Namespace is the Vault Enterprise or OpenBao namespace of every path, also of logins. Empty: the root namespace.
 	Namespace string
 	// TransitMount is where the Transit engine is mounted. Empty: "transit".
 	TransitMount string
@@ -36,68 +39,38 @@ type Config struct {
 	KeyPrefix string
 	// TLS is how the server is recognized, and this process to it.
 	TLS TLS
-	// AllowPlainHTTP permits an http:// address that is not a loopback address: tokens and data keys then cross the network in clear.
+	// AllowPlainHTTP permits an http:// address that is not a loopback address: tokens and data keys then cross the network in clear,
+	// which is logged as a warning.
 	AllowPlainHTTP bool
 	// MaxConcurrent is how many requests are under way at once at most; others wait. 0 means 64.
 	MaxConcurrent int
-	// Logger receives warnings, such as certificates that are not checked. Nil is silent.
+	// Logger receives what no returned error says: warnings about certificates that are not checked, and logins and renewals that fail
+	// in the background. Nil is silent.
 	Logger *slog.Logger
 }
 
 // TLS is how a server is recognized, and this process to it. Files are PEM. The minimum version is TLS 1.2.
 type TLS struct {
-	CAFile     string // certificates of the authorities to trust, in place of the system's
-	CertFile   string // the client's certificate, with KeyFile
-	KeyFile    string
-	ServerName string // the name in the server's certificate, where it is not that of the address
+	// CAFile holds the certificates of the authorities to trust, in place of the system's. It is read when the backend is opened.
+	CAFile string
+	// CertFile and KeyFile are the client's certificate, with its chain, and its key. They are read again at each handshake.
+	CertFile string
+	KeyFile  string
+	// ServerName is the name in the server's certificate, where it is not that of the address.
+	ServerName string
 	// InsecureSkipVerify accepts any certificate: everybody on the path can then be the server. It is for tests, and is logged as a warning.
 	InsecureSkipVerify bool
 }
 
-// Auth is how a Backend gets its token.
-type Auth interface {
-	method() string
-}
+// The defaults of Config.
+const (
+	defaultTransitMount  = "transit"
+	defaultKVMount       = "secret"
+	defaultKeyPrefix     = "objectkms"
+	defaultMaxConcurrent = 64
+)
 
-// TokenAuth is a token that is given.
-type TokenAuth struct {
-	Token *kms.Secret
-}
-
-// TokenFileAuth is a file that holds a token, which an agent may replace.
-type TokenFileAuth struct {
-	Path string
-}
-
-// AppRoleAuth is a role id with a secret id, given or from a file.
-type AppRoleAuth struct {
-	Mount        string // empty: "approle"
-	RoleID       string
-	SecretID     *kms.Secret
-	SecretIDFile string
-}
-
-// KubernetesAuth is a role and the service account's JWT, which is read from its file at each login.
-type KubernetesAuth struct {
-	Mount   string // empty: "kubernetes"
-	Role    string
-	JWTFile string // empty: /var/run/secrets/kubernetes.io/serviceaccount/token
-}
-
-// CertAuth is the client certificate of TLS.
-type CertAuth struct {
-	Mount string // empty: "cert"
-	Name  string // the role; empty: any that fits
-}
-
-func (TokenAuth) method() string      { return "token" }
-func (TokenFileAuth) method() string  { return "token file" }
-func (AppRoleAuth) method() string    { return "approle" }
-func (KubernetesAuth) method() string { return "kubernetes" }
-func (CertAuth) method() string       { return "cert" }
-
-// Validate checks the configuration without any I/O. Errors wrap ErrInvalidConfig.
-func (c Config) Validate() error { return nil }
+var _ kms.BackendConfig = Config{}
 
 // BackendType returns "vault-transit" or "vault-kv2".
 func (c Config) BackendType() string {
@@ -105,6 +78,18 @@ func (c Config) BackendType() string {
 		return "vault-kv2"
 	}
 	return "vault-transit"
+}
+
+// withDefaults returns the configuration with every zero value replaced by what it means.
+func (c Config) withDefaults() Config {
+	c.TransitMount = cmp.Or(c.TransitMount, defaultTransitMount)
+	c.KVMount = cmp.Or(c.KVMount, defaultKVMount)
+	c.KeyPrefix = cmp.Or(c.KeyPrefix, defaultKeyPrefix)
+	c.MaxConcurrent = cmp.Or(c.MaxConcurrent, defaultMaxConcurrent)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
 }
 
 // Open connects to the server.

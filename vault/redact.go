@@ -1,0 +1,63 @@
+package vault
+
+import (
+	"encoding/json"
+	"strings"
+	"unicode"
+)
+
+// What is kept of a server's messages.
+const (
+	maxMessages    = 4
+	maxMessageSize = 300 // bytes
+	minSecretSize  = 8   // shorter values of a request are no secrets
+)
+
+const redacted = "[secret]"
+
+// redact returns a server's messages as they may stand in an error: bounded, on one line, and without the token and the values that
+// the request held, whatever the server makes of them.
+func redact(messages []string, req *request) []string {
+	replace := []string{}
+	for _, value := range append(stringsIn(req.body), req.token) {
+		if len(value) >= minSecretSize {
+			replace = append(replace, value, redacted)
+		}
+	}
+	replacer := strings.NewReplacer(replace...)
+	var safe []string
+	for _, m := range messages[:min(len(messages), maxMessages)] {
+		m = strings.Join(strings.FieldsFunc(replacer.Replace(m), func(r rune) bool { return !unicode.IsPrint(r) || r == ' ' }), " ")
+		if len(m) > maxMessageSize {
+			m = strings.ToValidUTF8(m[:maxMessageSize], "") + "…"
+		}
+		safe = append(safe, m)
+	}
+	return safe
+}
+
+// stringsIn returns all strings among the values of a JSON text.
+func stringsIn(body []byte) []string {
+	var value any
+	if json.Unmarshal(body, &value) != nil {
+		return nil
+	}
+	var found []string
+	var walk func(any)
+	walk = func(value any) {
+		switch v := value.(type) {
+		case string:
+			found = append(found, v)
+		case []any:
+			for _, item := range v {
+				walk(item)
+			}
+		case map[string]any:
+			for _, item := range v {
+				walk(item)
+			}
+		}
+	}
+	walk(value)
+	return found
+}
