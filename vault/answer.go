@@ -97,7 +97,7 @@ func (a *answer) wipe() { clear(a.body) }
 // A statusError is a response that is no success. It wraps the sentinel of package kms that its status means.
 type statusError struct {
 	status     int
-	messages   []string // the server's, without what the request held
+	messages   []string // the server's, without what the request held; nil where it sent no list of them
 	retryAfter time.Duration
 }
 

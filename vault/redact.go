@@ -16,7 +16,7 @@ const (
 const redacted = "[secret]"
 
 // redact returns a server's messages as they may stand in an error: bounded, on one line, and without the token and the values that
-// the request held, whatever the server makes of them.
+// the request held, whatever the server makes of them. It returns no nil: an empty list of errors is something that a server says.
 func redact(messages []string, req *request) []string {
 	replace := []string{}
 	for _, value := range append(stringsIn(req.body), req.token) {
@@ -25,7 +25,7 @@ func redact(messages []string, req *request) []string {
 		}
 	}
 	replacer := strings.NewReplacer(replace...)
-	var safe []string
+	safe := []string{}
 	for _, m := range messages[:min(len(messages), maxMessages)] {
 		m = strings.Join(strings.FieldsFunc(replacer.Replace(m), func(r rune) bool { return !unicode.IsPrint(r) || r == ' ' }), " ")
 		if len(m) > maxMessageSize {

@@ -17,7 +17,7 @@ type request struct {
 
 // newRequest encodes a request. The path is one that stays where it is meant to be.
 func newRequest(method, path string, body any) (*request, error) {
-	if path == "" || checkPath("path", path) != nil {
+	if !isPath(path) {
 		return nil, fmt.Errorf("%w: path %q leads elsewhere", kms.ErrInvalidRequest, path)
 	}
 	req := &request{method: method, path: path}

@@ -140,12 +140,20 @@ func checkPath(what, path string) error {
 	if len(path) > maxPathSize {
 		return fmt.Errorf("%w: %s has %d bytes, want at most %d", kms.ErrInvalidConfig, what, len(path), maxPathSize)
 	}
-	for segment := range strings.SplitSeq(path, "/") {
-		if !isSegment(segment) {
-			return fmt.Errorf("%w: %s is %q, want letters, digits and . _ - between single slashes", kms.ErrInvalidConfig, what, path)
-		}
+	if !isPath(path) {
+		return fmt.Errorf("%w: %s is %q, want letters, digits and . _ - between single slashes", kms.ErrInvalidConfig, what, path)
 	}
 	return nil
+}
+
+// isPath reports whether a path consists of segments that lead down, and of nothing else.
+func isPath(path string) bool {
+	for segment := range strings.SplitSeq(path, "/") {
+		if !isSegment(segment) {
+			return false
+		}
+	}
+	return true
 }
 
 // isSegment reports whether s may stand between two slashes of a path, and leads nowhere else.
