@@ -30,12 +30,14 @@ func newCore(opts options.Options, url string, logger hclog.Logger) (*vault.Core
 		return nil, err
 	}
 	config := &vault.CoreConfig{
-		Physical:        storage,
-		StorageType:     opts.Storage,
-		Logger:          logger,
-		RedirectAddr:    url,
-		DisableMlock:    true,
-		BuiltinRegistry: noPlugins{},
+		Physical:     storage,
+		StorageType:  opts.Storage,
+		Logger:       logger,
+		RedirectAddr: url,
+		DisableMlock: true,
+		// A node votes as soon as it has joined, and not after ten seconds of good behaviour.
+		DisableAutopilot: true,
+		BuiltinRegistry:  noPlugins{},
 		LogicalBackends: map[string]logical.Factory{
 			"kv":      kv.Factory,
 			"transit": transit.Factory,
