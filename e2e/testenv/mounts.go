@@ -1,0 +1,112 @@
+package testenv
+
+import (
+	"context"
+	"crypto/rand"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/vault/api"
+
+	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/vault"
+)
+
+// Mounts are a Transit engine and a KV engine of version 2 that only this test uses.
+type Mounts struct {
+	Address string // the server's URL
+	CAFile  string // the authority of its certificate; empty: the system's, or no TLS
+	Token   string // may do everything
+	Transit string // where the Transit engine is mounted
+	KV      string // where the KV engine is mounted
+
+	client *api.Client
+}
+
+// Vault returns the configuration of a Vault with the Transit engine that nobody else uses. It is on the server of VAULT_ADDR with VAULT_TOKEN where
+// those are set, and else on one that is started for this test.
+func Vault(t testing.TB) kms.Config {
+	t.Helper()
+	return kms.Config{Backend: NewMounts(t).Config(vault.Transit)}
+}
+
+// NewMounts mounts fresh engines, and unmounts them when the test has ended. They are on the server of VAULT_ADDR with VAULT_TOKEN where those are
+// set, with VAULT_CACERT for its certificate, and else on one that is started for this test. The server may be OpenBao.
+func NewMounts(t testing.TB) *Mounts {
+	t.Helper()
+	url := os.Getenv(api.EnvVaultAddress)
+	if url == "" {
+		return StartServer(t, ServerOptions{}).Mounts(t)
+	}
+	token := os.Getenv(api.EnvVaultToken)
+	if token == "" {
+		t.Fatalf("testenv: %s is set, but not %s", api.EnvVaultAddress, api.EnvVaultToken)
+	}
+	m := newMounts(t, url, os.Getenv(api.EnvVaultCACert), token)
+	t.Cleanup(func() {
+		// The test's own context has ended by now.
+		for _, mount := range []string{m.Transit, m.KV} {
+			if err := m.client.Sys().UnmountWithContext(context.Background(), mount); err != nil {
+				t.Errorf("testenv: %s stays on the server: %v", mount, err)
+			}
+		}
+	})
+	return m
+}
+
+// Mounts mounts fresh engines on this server. They go with the server.
+func (s *Server) Mounts(t testing.TB) *Mounts {
+	t.Helper()
+	return newMounts(t, s.url, s.ca, s.keys.root)
+}
+
+func newMounts(t testing.TB, url, caFile, token string) *Mounts {
+	t.Helper()
+	m := &Mounts{
+		Address: url, CAFile: caFile, Token: token,
+		Transit: unique("transit"), KV: unique("kv"),
+		client: newClient(t, url, caFile, token),
+	}
+	m.mount(t, m.Transit, &api.MountInput{Type: "transit"})
+	m.mount(t, m.KV, &api.MountInput{Type: "kv", Options: map[string]string{"version": "2"}})
+	// A KV engine becomes one of version 2 some time after it was mounted, and refuses requests until then.
+	eventually(t, "waiting for the KV engine", func(ctx context.Context) error {
+		_, err := m.client.Logical().WriteWithContext(ctx, m.KV+"/config", map[string]any{"max_versions": 0})
+		return err
+	})
+	return m
+}
+
+func (m *Mounts) mount(t testing.TB, path string, input *api.MountInput) {
+	t.Helper()
+	must(t, m.client.Sys().MountWithContext(t.Context(), path, input), "mounting an engine")
+}
+
+// unique returns a name that nothing else on the server has.
+func unique(kind string) string { return kind + "-" + strings.ToLower(rand.Text()[:10]) }
+
+// Client returns a client with the token that may do everything.
+func (m *Mounts) Client() *api.Client { return m.client }
+
+// Config returns the configuration of an engine here, with the token that may do everything.
+func (m *Mounts) Config(engine vault.Engine) vault.Config {
+	return m.ConfigWith(engine, vault.TokenAuth{Token: kms.NewSecret([]byte(m.Token))})
+}
+
+// ConfigWith returns the configuration of an engine here, with the given credentials.
+func (m *Mounts) ConfigWith(engine vault.Engine, auth vault.Auth) vault.Config {
+	return vault.Config{
+		Address: m.Address, Auth: auth, Engine: engine,
+		TransitMount: m.Transit, KVMount: m.KV,
+		TLS: vault.TLS{CAFile: m.CAFile},
+	}
+}
+
+// At returns the same engines as seen through a proxy, or another node of the cluster.
+func (m *Mounts) At(t testing.TB, url string) *Mounts {
+	t.Helper()
+	other := *m
+	other.Address, other.client = url, newClient(t, url, m.CAFile, m.Token)
+	return &other
+}
