@@ -2,10 +2,6 @@ package encryption
 
 import (
 	"context"
-	"fmt"
-	"io"
-
-	"github.com/objectkms/kms"
 )
 
 // OpenObject opens a stored object for reads of any part of it. It asks the KeyService for the data key, once, and reads nothing of the body, whose
@@ -56,59 +52,4 @@ func (o *Object) Span(off, n int64) (start, length int64, err error) {
 func (o *Object) Close() error {
 	o.messages.close()
 	return nil
-}
-
-// ReaderAt reads the plaintext of an Object from any offset. In an [io.SectionReader] of the object's Size it is what
-// http.ServeContent wants.
-type ReaderAt struct {
-	object *Object
-	stored io.ReaderAt
-}
-
-// NewReaderAt returns a ReaderAt over the stored body. It reads and checks the first header, 56 bytes: a body that was made with another key is ErrDecrypt. An
-// error of stored is returned wrapped, here and later.
-func (o *Object) NewReaderAt(stored io.ReaderAt) (*ReaderAt, error) {
-	r := &ReaderAt{object: o, stored: stored}
-	if err := o.messages.retain(); err != nil {
-		return nil, err
-	}
-	defer o.messages.release()
-	_, err := o.messages.fetchHeader(o.messages.layout.message(0), r.fetch)
-	if err != nil {
-		return nil, err
-	}
-	return r, nil
-}
-
-// fetch returns n stored bytes from off.
-func (r *ReaderAt) fetch(off, n int64) (io.ReadCloser, error) {
-	return io.NopCloser(io.NewSectionReader(r.stored, off, n)), nil
-}
-
-// ReadAt implements [io.ReaderAt]. Each call reads and opens the chunks that hold the bytes asked for, and the headers of parts that it has not seen of late. It
-// fails with ErrDecrypt at the first chunk that is not authentic; the n bytes before are. It is safe for concurrent use if the stored body's ReaderAt is.
-func (r *ReaderAt) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, fmt.Errorf("%w: offset is %d, want 0 or more", kms.ErrInvalidRequest, off)
-	}
-	m := r.object.messages
-	if err := m.retain(); err != nil {
-		return 0, err
-	}
-	defer m.release()
-	size := m.layout.plainSize()
-	if off >= size {
-		return 0, io.EOF
-	}
-	want := min(int64(len(p)), size-off)
-	plain, err := m.read(off, want, r.fetch)
-	if err != nil {
-		return 0, err
-	}
-	defer plain.Close()
-	n, err := io.ReadFull(plain, p[:want])
-	if err == nil && n < len(p) {
-		err = io.EOF
-	}
-	return n, err
 }
