@@ -37,7 +37,8 @@ type AuditRecord struct {
 	Principal string    // of the context: see WithPrincipal
 	RequestID string    // of the context: see WithRequestID
 	Operation           // what was done, and how it ended
-	// Context has the names of the encryption context, and in place of each value an HMAC-SHA-256 of name and value, as 64 hex digits. A
+	// Context has the names of the encryption context, and in place of each value 64 hex digits: the HMAC-SHA-256 under AuditOptions.Key of
+	// "objectkms/v1/audit", a zero byte, and name and value, each behind its length as 4 bytes, big endian. A
 	// plain hash would not hide them: values such as bucket names and ARNs can be guessed, and a guess be compared. It is empty for RewrapDataKeys, whose
 	// items have a context each.
 	Context map[string]string
@@ -83,6 +84,14 @@ func (o AuditOptions) validate() error {
 		return fmt.Errorf("%w: audit key has %d bytes, want %d or more", ErrInvalidConfig, n, minAuditKeySize)
 	}
 	return nil
+}
+
+// HashContext returns what records under Key have in place of an encryption context, to look for uses of a value that is known. It is nil without a Key.
+func (o AuditOptions) HashContext(ec EncryptionContext) map[string]string {
+	if o.Key.Len() < minAuditKeySize {
+		return nil
+	}
+	return (&auditor{key: o.Key}).hash(ec)
 }
 
 func newAuditor(opts AuditOptions) *auditor {
