@@ -4,25 +4,26 @@ import (
 	"errors"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/strictjson"
 	"github.com/objectkms/kms/vault"
 )
 
 // authField reads {"Token": {"token": "…"}} and its like: an object whose one field is the method.
 func authField(to *vault.Auth) func([]byte) error {
 	return func(value []byte) error {
-		members, err := splitObject(value)
+		members, err := strictjson.Object(value)
 		if err != nil {
 			return err
 		}
 		if len(members) != 1 {
 			return invalid("", "%d methods, want one of Token, AppRole, Kubernetes, TokenFile and Cert", len(members))
 		}
-		read, ok := authReaders()[members[0].name]
+		read, ok := authReaders()[members[0].Name]
 		if !ok {
-			return within(members[0].name, errors.New("unknown method, want Token, AppRole, Kubernetes, TokenFile or Cert"))
+			return strictjson.Within(members[0].Name, errors.New("unknown method, want Token, AppRole, Kubernetes, TokenFile or Cert"))
 		}
-		if *to, err = read(members[0].value); err != nil {
-			return within(members[0].name, err)
+		if *to, err = read(members[0].Value); err != nil {
+			return strictjson.Within(members[0].Name, err)
 		}
 		return nil
 	}
@@ -41,11 +42,11 @@ func authReaders() map[string]func([]byte) (vault.Auth, error) {
 // readTokenAuth also reads the short form, in which the token itself is the value.
 func readTokenAuth(value []byte) (vault.Auth, error) {
 	var token *kms.Secret
-	if kindOf(value) == kindString {
+	if strictjson.KindOf(value) == strictjson.KindString {
 		secret, err := readSecret(value)
 		return vault.TokenAuth{Token: secret}, err
 	}
-	err := fields{"token": secretField(&token, readSecret)}.decode(value)
+	err := strictjson.Fields{"token": secretField(&token, readSecret)}.Decode(value)
 	if err == nil && token == nil {
 		err = invalid("token", "missing")
 	}
@@ -59,12 +60,12 @@ func readTokenAuth(value []byte) (vault.Auth, error) {
 func readAppRoleAuth(value []byte) (vault.Auth, error) {
 	var mount, roleID, secretIDFile *string
 	var secretID *kms.Secret
-	err := fields{
+	err := strictjson.Fields{
 		"mount":          textField(&mount),
 		"role_id":        textField(&roleID),
 		"secret_id":      secretField(&secretID, readSecret),
 		"secret_id_file": textField(&secretIDFile),
-	}.decode(value)
+	}.Decode(value)
 	switch {
 	case err != nil:
 	case isEmpty(roleID):
@@ -83,7 +84,7 @@ func readAppRoleAuth(value []byte) (vault.Auth, error) {
 
 func readKubernetesAuth(value []byte) (vault.Auth, error) {
 	var mount, role, jwtPath *string
-	err := fields{"mount": textField(&mount), "role": textField(&role), "jwt_path": textField(&jwtPath)}.decode(value)
+	err := strictjson.Fields{"mount": textField(&mount), "role": textField(&role), "jwt_path": textField(&jwtPath)}.Decode(value)
 	if err == nil && isEmpty(role) {
 		err = invalid("role", "missing")
 	}
@@ -95,7 +96,7 @@ func readKubernetesAuth(value []byte) (vault.Auth, error) {
 
 func readTokenFileAuth(value []byte) (vault.Auth, error) {
 	var path *string
-	err := fields{"path": textField(&path)}.decode(value)
+	err := strictjson.Fields{"path": textField(&path)}.Decode(value)
 	if err == nil && isEmpty(path) {
 		err = invalid("path", "missing")
 	}
@@ -107,7 +108,7 @@ func readTokenFileAuth(value []byte) (vault.Auth, error) {
 
 func readCertAuth(value []byte) (vault.Auth, error) {
 	var mount, name *string
-	if err := (fields{"mount": textField(&mount), "name": textField(&name)}).decode(value); err != nil {
+	if err := (strictjson.Fields{"mount": textField(&mount), "name": textField(&name)}).Decode(value); err != nil {
 		return nil, err
 	}
 	return vault.CertAuth{Mount: text(mount), Name: text(name)}, nil

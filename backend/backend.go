@@ -9,13 +9,13 @@ package backend
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/strictjson"
 )
 
 // Decoders make the configuration of a backend from the fields of a document that are its own: all but backend_type, former and those of [kms.Options]. They stand
@@ -58,7 +58,7 @@ func decodeStandard(name string, doc []byte) (kms.BackendConfig, error) {
 		}
 	}
 	r.Destroy()
-	return nil, err
+	return nil, asInvalid(err)
 }
 
 // ParseConfig reads a whole configuration with the [Standard] decoders. See [Decoders.ParseConfig].
@@ -67,16 +67,21 @@ func ParseConfig(doc []byte) (kms.Config, error) { return Standard().ParseConfig
 // ParseConfig reads a whole configuration from one JSON object and validates it without any I/O. doc stays the caller's, who wipes it. The secrets of the result are its own, and
 // live as long as it may be opened: [Destroy] wipes them. Errors wrap ErrInvalidConfig.
 func (d Decoders) ParseConfig(doc []byte) (kms.Config, error) {
-	parts, err := splitDocument(doc)
-	if err != nil {
-		return kms.Config{}, err
-	}
 	var cfg kms.Config
-	parts.options.applyOptions(&cfg.Options)
-	if cfg.Backend, err = d.decode(parts); err != nil {
-		return kms.Config{}, err
+	parts, err := splitDocument(doc)
+	if err == nil {
+		parts.options.applyOptions(&cfg.Options)
+		cfg.Backend, err = d.decode(parts)
 	}
-	if cfg.Former, err = d.decodeFormer(parts.former); err == nil {
+	if err == nil {
+		cfg.Former, err = d.decodeFormer(parts.former)
+	}
+	return checked(cfg, err)
+}
+
+// checked ends the making of a configuration.
+func checked(cfg kms.Config, err error) (kms.Config, error) {
+	if err == nil {
 		err = cfg.Validate()
 	}
 	if err != nil {
@@ -93,13 +98,13 @@ func (d Decoders) decode(parts *document) (kms.BackendConfig, error) {
 	}
 	name, ok := d.find(parts.backendType)
 	if !ok {
-		return nil, invalid("backend_type", "got %s, want one of %s", show(parts.backendType), strings.Join(slices.Sorted(maps.Keys(d)), ", "))
+		return nil, invalid("backend_type", "got %s, want one of %s", strictjson.Show(parts.backendType), strings.Join(slices.Sorted(maps.Keys(d)), ", "))
 	}
-	fields := joinObject(parts.backend)
+	fields := strictjson.Join(parts.backend)
 	defer clear(fields)
 	b, err := d[name](fields)
 	if err != nil {
-		return nil, asInvalid(err)
+		return nil, err
 	}
 	if b == nil {
 		return nil, invalid("backend_type", "the decoder of %s answered neither a configuration nor an error", name)
@@ -132,11 +137,12 @@ func (d Decoders) decodeFormer(list []byte) ([]kms.BackendConfig, error) {
 	if list == nil {
 		return nil, nil
 	}
-	if kindOf(list) != kindArray {
-		return nil, wrongKind("former", "a list", list)
+	values, err := strictjson.Array(list)
+	if err != nil {
+		return nil, strictjson.Within("former", err)
 	}
 	var former []kms.BackendConfig
-	for i, value := range splitArray(list) {
+	for i, value := range values {
 		b, err := d.decodeOneFormer(value)
 		if err != nil {
 			Destroy(kms.Config{Former: former})
@@ -164,12 +170,4 @@ func (d Decoders) decodeOneFormer(value []byte) (kms.BackendConfig, error) {
 		return nil, err
 	}
 	return b, nil
-}
-
-// asInvalid makes an error of somebody else's ErrInvalidConfig too.
-func asInvalid(err error) error {
-	if errors.Is(err, kms.ErrInvalidConfig) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", kms.ErrInvalidConfig, err)
 }

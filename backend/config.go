@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/strictjson"
 	"github.com/objectkms/kms/local"
 	"github.com/objectkms/kms/vault"
 )
@@ -58,7 +59,7 @@ func (r *ConfigureRequest) backend() (kms.BackendConfig, error) {
 	case err != nil:
 		return nil, err
 	case r.BackendType != typeVault && r.BackendType != c.BackendType():
-		return nil, invalid("engine", "got %s with backend_type %s", show(*r.Engine), r.BackendType)
+		return nil, invalid("engine", "got %s with backend_type %s", strictjson.Show(*r.Engine), r.BackendType)
 	}
 	return c, nil
 }
@@ -101,7 +102,7 @@ func (r *ConfigureRequest) applyVault(c vault.Config) (vault.Config, error) {
 		case "kv2":
 			c.Engine = vault.KV2
 		default:
-			return c, invalid("engine", "got %s, want transit or kv2", show(*r.Engine))
+			return c, invalid("engine", "got %s, want transit or kv2", strictjson.Show(*r.Engine))
 		}
 	}
 	if r.AuthMethod != nil {

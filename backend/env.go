@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/strictjson"
 )
 
 // The beginnings of the variables' names.
@@ -26,14 +27,14 @@ const envConfigFile = "CONFIG_FILE"
 func ConfigFromEnv() (kms.Config, error) {
 	values, err := readVariables()
 	if err != nil {
-		return kms.Config{}, err
+		return kms.Config{}, asInvalid(err)
 	}
 	if len(values) == 0 {
 		return kms.Config{}, fmt.Errorf("%w: the variable %sBACKEND is not set", kms.ErrNotConfigured, envPrefix)
 	}
 	if file, ok := values.find(envConfigFile); ok {
 		if len(values) > 1 {
-			return kms.Config{}, invalid("", "%s is set with %s, want one of them", values.other(file.name), file.name)
+			return kms.Config{}, fmt.Errorf("%w: %s is set with %s, want one of them", kms.ErrInvalidConfig, values.other(file.name), file.name)
 		}
 		return ConfigFromFile(file.value)
 	}
@@ -184,7 +185,7 @@ func (s setting) write(w *writer, field string) error {
 
 func (w *writer) literal(field string, s setting, ok bool, want string) error {
 	if !ok {
-		return invalid("", "%s: got %s, want %s", s.name, show(s.value), want)
+		return invalid("", "%s: got %s, want %s", s.name, strictjson.Show(s.value), want)
 	}
 	w.name(field)
 	w.append(s.value)
@@ -202,19 +203,19 @@ func withoutNewline(text []byte) []byte {
 
 // rename puts the name of a variable in the place of the path of a field.
 func (s settings) rename(err error) error {
-	e, ok := errors.AsType[*fieldError](err)
+	e, ok := errors.AsType[*strictjson.Error](err)
 	if !ok {
 		return err
 	}
 	for _, one := range s {
-		if one.path == e.path {
-			return &fieldError{one.name, e.problem}
+		if one.path == e.Path {
+			return asInvalid(invalid(one.name, "%s", e.Problem))
 		}
 	}
 	for _, v := range variables() {
-		if v.path == e.path || e.path+"." == authPath && strings.HasPrefix(v.path, authPath) {
-			return &fieldError{envPrefix + v.suffix, e.problem}
+		if v.path == e.Path || e.Path+"." == authPath && strings.HasPrefix(v.path, authPath) {
+			return asInvalid(invalid(envPrefix+v.suffix, "%s", e.Problem))
 		}
 	}
-	return err
+	return asInvalid(err)
 }

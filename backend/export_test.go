@@ -3,30 +3,9 @@ package backend
 import (
 	"maps"
 	"slices"
+
+	"github.com/objectkms/kms/internal/strictjson"
 )
-
-// Members are the names and values of an object, in its order, or an error.
-func Members(object []byte) (names, values []string, err error) {
-	if err := checkSyntax(object); err != nil {
-		return nil, nil, err
-	}
-	members, err := splitObject(object)
-	for _, m := range members {
-		names, values = append(names, m.name), append(values, string(m.value))
-	}
-	return names, values, err
-}
-
-// Elements are the values of an array.
-func Elements(array []byte) (values []string) {
-	for _, value := range splitArray(array) {
-		values = append(values, string(value))
-	}
-	return values
-}
-
-// Unquote returns the text of a JSON string.
-func Unquote(quoted []byte) ([]byte, error) { return unquote(quoted) }
 
 // A writer with a small buffer, to see what it leaves behind.
 func WriteSecrets(buf []byte, secrets ...[]byte) []byte {
@@ -42,7 +21,7 @@ func WriteSecrets(buf []byte, secrets ...[]byte) []byte {
 func FieldNames() []string {
 	var r ConfigureRequest
 	names := []string{"backend_type", "former"}
-	for _, f := range []fields{r.optionFields(), r.localFields(), r.vaultFields()} {
+	for _, f := range []strictjson.Fields{r.optionFields(), r.localFields(), r.vaultFields()} {
 		names = append(names, slices.Collect(maps.Keys(f))...)
 	}
 	return names

@@ -5,24 +5,25 @@ import (
 	"strings"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/strictjson"
 )
 
 // The functions below make readers that put what they read into a field of a ConfigureRequest.
 
-func textField(to **string) func([]byte) error { return field(to, readText) }
+func textField(to **string) func([]byte) error { return field(to, strictjson.Text) }
 
-func boolField(to **bool) func([]byte) error { return field(to, readBool) }
+func boolField(to **bool) func([]byte) error { return field(to, strictjson.Bool) }
 
 func modeField(to **uint32) func([]byte) error { return field(to, readMode) }
 
 func intField(to **int, most int) func([]byte) error {
-	return field(to, func(value []byte) (int, error) { return readInt(value, most) })
+	return field(to, func(value []byte) (int, error) { return strictjson.Int(value, most) })
 }
 
 // pathField reads the path of a file. What the file holds is refused: it may be a secret, and no error should show it.
 func pathField(to **string) func([]byte) error {
 	return field(to, func(value []byte) (string, error) {
-		path, err := readText(value)
+		path, err := strictjson.Text(value)
 		if strings.Contains(path, "-----BEGIN") {
 			return "", errors.New("want the path of a PEM file, not what it holds")
 		}

@@ -1,6 +1,10 @@
 package backend
 
-import "github.com/objectkms/kms"
+import (
+	"errors"
+
+	"github.com/objectkms/kms"
+)
 
 // MarshalConfig writes a configuration of this library's backends as a document that [ParseConfig] reads, with all its secrets: for who keeps a
 // configuration under a seal of his own, or sends it to an admin API. What JSON cannot say, such as Options.Authorize and the loggers, is left out.
@@ -8,14 +12,17 @@ import "github.com/objectkms/kms"
 // The caller destroys the result. A backend of somebody else's is ErrUnsupported, and what JSON cannot hold, such as a timeout of half a second or a passphrase that is
 // not UTF-8, ErrInvalidConfig.
 func MarshalConfig(cfg kms.Config) (*kms.Secret, error) {
-	r, err := requestOf(cfg)
-	if err != nil {
-		return nil, err
-	}
 	w := new(writer)
-	if err := r.write(w, ""); err != nil {
-		clear(w.buf)
+	r, err := requestOf(cfg)
+	if err == nil {
+		err = r.write(w, "")
+	}
+	switch {
+	case errors.Is(err, kms.ErrUnsupported):
 		return nil, err
+	case err != nil:
+		clear(w.buf)
+		return nil, asInvalid(err)
 	}
 	return kms.NewSecret(w.buf), nil
 }

@@ -1,11 +1,10 @@
 package backend
 
 import (
-	"fmt"
-	"path/filepath"
 	"reflect"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/strictjson"
 	"github.com/objectkms/kms/local"
 	"github.com/objectkms/kms/vault"
 )
@@ -26,28 +25,20 @@ func Merge(running kms.Config, patch []byte) (kms.Config, error) {
 //
 // running is left alone. The result has secrets of its own, but for those of backends of somebody else's. Errors wrap ErrInvalidConfig.
 func (d Decoders) Merge(running kms.Config, patch []byte) (kms.Config, error) {
-	parts, err := splitDocument(patch)
-	if err != nil {
-		return kms.Config{}, err
-	}
 	cfg := kms.Config{Options: running.Options}
-	parts.options.applyOptions(&cfg.Options)
-	if cfg.Backend, err = d.mergeBackend(running.Backend, parts); err != nil {
-		return kms.Config{}, err
+	parts, err := splitDocument(patch)
+	if err == nil {
+		parts.options.applyOptions(&cfg.Options)
+		cfg.Backend, err = d.mergeBackend(running.Backend, parts)
 	}
-	if parts.former == nil {
+	switch {
+	case err != nil:
+	case parts.former == nil:
 		cfg.Former = mergedFormer(running, cfg.Backend)
-	} else {
+	default:
 		cfg.Former, err = d.decodeFormer(parts.former)
 	}
-	if err == nil {
-		err = cfg.Validate()
-	}
-	if err != nil {
-		Destroy(cfg)
-		return kms.Config{}, asInvalid(err)
-	}
-	return cfg, nil
+	return checked(cfg, err)
 }
 
 // mergedFormer returns the former backends of a patch that does not list them.
@@ -70,26 +61,12 @@ func opensTheSame(a, b kms.BackendConfig) bool {
 	if a.BackendType() != b.BackendType() {
 		return false
 	}
-	one, ok := placeOf(a)
-	other, okToo := placeOf(b)
+	one, ok := a.(kms.ConfigDescriber)
+	other, okToo := b.(kms.ConfigDescriber)
 	if ok && okToo {
-		return one == other
+		return one.Identity() == other.Identity()
 	}
 	return ok == okToo && reflect.ValueOf(a).Comparable() && a == b
-}
-
-// placeOf names the place where the keys of a configuration are.
-func placeOf(b kms.BackendConfig) (place string, ok bool) {
-	if named, ok := b.(interface{ Identity() string }); ok {
-		return named.Identity(), true
-	}
-	if c, ok := asLocal(b); ok {
-		return filepath.Clean(c.Dir), true
-	}
-	if c, ok := asVault(b); ok {
-		return fmt.Sprintf("%q", []string{c.Address, c.Namespace, c.TransitMount, c.KVMount, c.KeyPrefix}), true
-	}
-	return "", false
 }
 
 func (d Decoders) mergeBackend(running kms.BackendConfig, parts *document) (kms.BackendConfig, error) {
@@ -128,7 +105,7 @@ func (d Decoders) isOf(backendType string, running kms.BackendConfig) bool {
 	return ok && name == running.BackendType()
 }
 
-func (r *ConfigureRequest) mergeLocal(running local.Config, members []member) (kms.BackendConfig, error) {
+func (r *ConfigureRequest) mergeLocal(running local.Config, members []strictjson.Member) (kms.BackendConfig, error) {
 	if err := decodeMembers(r.localFields(), members); err != nil {
 		return nil, err
 	}
@@ -154,7 +131,7 @@ func (r *ConfigureRequest) mergeVault(running vault.Config, parts *document) (km
 		return nil, err
 	}
 	if parts.backendType != "" && squeeze(parts.backendType) != typeVault && r.Engine != nil && c.BackendType() != running.BackendType() {
-		return nil, invalid("engine", "got %s with backend_type %s", show(*r.Engine), running.BackendType())
+		return nil, invalid("engine", "got %s with backend_type %s", strictjson.Show(*r.Engine), running.BackendType())
 	}
 	if r.AuthMethod == nil {
 		c.Auth = cloneAuth(c.Auth)
@@ -162,8 +139,8 @@ func (r *ConfigureRequest) mergeVault(running vault.Config, parts *document) (km
 	return c, nil
 }
 
-func decodeMembers(f fields, members []member) error {
-	object := joinObject(members)
+func decodeMembers(f strictjson.Fields, members []strictjson.Member) error {
+	object := strictjson.Join(members)
 	defer clear(object)
-	return f.decode(object)
+	return f.Decode(object)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/strictjson"
 	"github.com/objectkms/kms/vault"
 )
 
@@ -60,8 +61,8 @@ const (
 	maxConcurrent      = 10_000
 )
 
-func (r *ConfigureRequest) optionFields() fields {
-	return fields{
+func (r *ConfigureRequest) optionFields() strictjson.Fields {
+	return strictjson.Fields{
 		"default_key_id":             textField(&r.DefaultKeyID),
 		"timeout_seconds":            intField(&r.TimeoutSeconds, maxTimeoutSeconds),
 		"retry_attempts":             intField(&r.RetryAttempts, maxRetryAttempts),
@@ -73,8 +74,8 @@ func (r *ConfigureRequest) optionFields() fields {
 	}
 }
 
-func (r *ConfigureRequest) localFields() fields {
-	return fields{
+func (r *ConfigureRequest) localFields() strictjson.Fields {
+	return strictjson.Fields{
 		"key_dir":               textField(&r.KeyDir),
 		"master_key":            secretField(&r.MasterKey, readKey),
 		"passphrase":            secretField(&r.Passphrase, readSecret),
@@ -84,8 +85,8 @@ func (r *ConfigureRequest) localFields() fields {
 	}
 }
 
-func (r *ConfigureRequest) vaultFields() fields {
-	return fields{
+func (r *ConfigureRequest) vaultFields() strictjson.Fields {
+	return strictjson.Fields{
 		"address":         textField(&r.Address),
 		"auth_method":     authField(&r.AuthMethod),
 		"engine":          textField(&r.Engine),
@@ -110,35 +111,41 @@ var (
 
 // UnmarshalJSON reads one JSON object. Errors wrap ErrInvalidConfig; r is left alone then. What is missing is found by Config.
 func (r *ConfigureRequest) UnmarshalJSON(doc []byte) error {
+	var read ConfigureRequest
+	if err := read.decode(doc); err != nil {
+		read.Destroy()
+		return asInvalid(err)
+	}
+	*r = read
+	return nil
+}
+
+func (r *ConfigureRequest) decode(doc []byte) error {
 	parts, err := splitDocument(doc)
 	if err != nil {
 		return err
 	}
-	read := parts.options
-	read.BackendType = parts.backendType
-	fields := joinObject(parts.backend)
+	*r = parts.options
+	r.BackendType = parts.backendType
+	fields := strictjson.Join(parts.backend)
 	defer clear(fields)
-	if err = read.decodeBackend(fields); err == nil {
-		err = read.decodeFormer(parts.former)
-	}
-	if err != nil {
-		read.Destroy()
+	if err := r.decodeBackend(fields); err != nil {
 		return err
 	}
-	*r = read
-	return nil
+	return r.decodeFormer(parts.former)
 }
 
 func (r *ConfigureRequest) decodeFormer(list []byte) error {
 	if list == nil {
 		return nil
 	}
-	if kindOf(list) != kindArray {
-		return wrongKind("former", "a list", list)
+	values, err := strictjson.Array(list)
+	if err != nil {
+		return strictjson.Within("former", err)
 	}
-	for i, value := range splitArray(list) {
+	for i, value := range values {
 		var former ConfigureRequest
-		if err := former.UnmarshalJSON(value); err != nil {
+		if err := former.decode(value); err != nil {
 			return at(fmt.Sprintf("former[%d]", i), err)
 		}
 		r.Former = append(r.Former, former)
@@ -153,11 +160,11 @@ func (r *ConfigureRequest) decodeBackend(object []byte) error {
 	case r.BackendType == "":
 		return invalid("backend_type", "missing")
 	case !ok:
-		return invalid("backend_type", "got %s, want local, vault, vault-transit or vault-kv2", show(r.BackendType))
+		return invalid("backend_type", "got %s, want local, vault, vault-transit or vault-kv2", strictjson.Show(r.BackendType))
 	case name == typeLocal:
-		return r.localFields().decode(object)
+		return r.localFields().Decode(object)
 	}
-	return r.vaultFields().decode(object)
+	return r.vaultFields().Decode(object)
 }
 
 // MarshalJSON writes the request with "[secret]" in the place of every secret, which UnmarshalJSON refuses.
@@ -172,7 +179,7 @@ func (r *ConfigureRequest) Config() (kms.Config, error) {
 	w := new(writer)
 	defer func() { clear(w.buf) }()
 	if err := r.write(w, ""); err != nil {
-		return kms.Config{}, err
+		return kms.Config{}, asInvalid(err)
 	}
 	return ParseConfig(w.buf)
 }

@@ -1,36 +1,34 @@
-package backend
+// Package strictjson reads JSON without guessing, and without leaving copies of secrets behind.
+//
+// encoding/json takes names in any case, takes the last of several equal ones, passes over unknown ones, and mends text that is no Unicode. Here all this is an
+// error, which names the place by its path. Nothing in an error comes from a value, but for numbers and names.
+package strictjson
 
 import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"unicode/utf8"
-
-	"github.com/objectkms/kms"
 )
 
-// maxDocument is the size in bytes of the largest document that is read.
-const maxDocument = 1 << 20
-
-// A member is a name and a value of a JSON object. The value stands in the document still: it is not copied, since it may hold a secret.
-type member struct {
-	name  string
-	value []byte
+// A Member is a name and a value of a JSON object. The value stands in the document still: it is not copied, since it may hold a secret.
+type Member struct {
+	Name  string
+	Value []byte
 }
 
-// checkSyntax refuses a document that is not one JSON value in UTF-8. The functions below are for values that have passed.
-func checkSyntax(doc []byte) error {
-	if len(doc) > maxDocument {
-		return fmt.Errorf("%w: the document has %d bytes, want at most %d", kms.ErrInvalidConfig, len(doc), maxDocument)
+// Check refuses a document that is not one JSON value in UTF-8, of at most so many bytes. All else in this package is for values that have passed, and may panic for others.
+func Check(doc []byte, most int) error {
+	if len(doc) > most {
+		return Errorf("", "the document has %d bytes, want at most %d", len(doc), most)
 	}
 	if !utf8.Valid(doc) {
-		return fmt.Errorf("%w: the document is not UTF-8", kms.ErrInvalidConfig)
+		return Errorf("", "the document is not UTF-8")
 	}
 	err := json.Unmarshal(doc, new(nothing))
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		// Its text shows a character, which may be one of a secret.
-		return fmt.Errorf("%w: the document is not JSON, as byte %d shows", kms.ErrInvalidConfig, syntax.Offset)
+		return Errorf("", "the document is not JSON, as byte %d shows", syntax.Offset)
 	}
 	return err
 }
@@ -40,43 +38,46 @@ type nothing struct{}
 
 func (*nothing) UnmarshalJSON([]byte) error { return nil }
 
-// splitObject returns the members of an object in their order. A name may come once, however it is escaped. Members whose value is null are left out.
-func splitObject(object []byte) ([]member, error) {
-	if kindOf(object) != kindObject {
-		return nil, wrongKind("", "an object", object)
+// Object returns the members of an object in their order. A name may come once, however it is escaped. Members whose value is null are left out.
+func Object(object []byte) ([]Member, error) {
+	if KindOf(object) != KindObject {
+		return nil, wrongKind(object, KindObject)
 	}
-	var members []member
+	var members []Member
 	seen := make(map[string]bool)
 	for rest := skipSpace(trimSpace(object)[1:]); rest[0] != '}'; rest = nextElement(rest) {
 		end := valueEnd(rest)
 		text, err := unquote(rest[:end])
 		if err != nil {
-			return nil, fmt.Errorf("%w: the name of a field: %w", kms.ErrInvalidConfig, err)
+			return nil, Errorf("", "the name of a field: %v", err)
 		}
 		name := string(text)
 		if seen[name] {
-			return nil, within(name, errors.New("given twice"))
+			return nil, Within(name, errors.New("given twice"))
 		}
 		seen[name] = true
 		rest = skipSpace(skipSpace(rest[end:])[1:]) // past the colon
 		end = valueEnd(rest)
-		if value := rest[:end:end]; kindOf(value) != kindNull {
-			members = append(members, member{name, value})
+		if value := rest[:end:end]; KindOf(value) != KindNull {
+			members = append(members, Member{name, value})
 		}
 		rest = rest[end:]
 	}
 	return members, nil
 }
 
-// splitArray returns the values of an array.
-func splitArray(array []byte) [][]byte {
+// Array returns the values of an array.
+func Array(array []byte) ([][]byte, error) {
+	if KindOf(array) != KindArray {
+		return nil, wrongKind(array, KindArray)
+	}
 	var values [][]byte
 	for rest := skipSpace(trimSpace(array)[1:]); rest[0] != ']'; {
 		end := valueEnd(rest)
 		values = append(values, rest[:end:end])
 		rest = nextElement(rest[end:])
 	}
-	return values
+	return values, nil
 }
 
 // nextElement skips what stands between the end of a value and the next one, or the end of the object or array.
@@ -128,19 +129,19 @@ func stringEnd(text []byte) int {
 func skipSpace(text []byte) []byte { return bytes.TrimLeft(text, " \t\r\n") }
 func trimSpace(text []byte) []byte { return bytes.Trim(text, " \t\r\n") }
 
-// joinObject makes an object of members again, in memory of its own that the caller wipes.
-func joinObject(members []member) []byte {
+// Join makes an object of members again, in memory of its own that the caller wipes.
+func Join(members []Member) []byte {
 	size := 2
 	for _, m := range members {
-		size += 6*len(m.name) + len(m.value) + 4
+		size += 6*len(m.Name) + len(m.Value) + 4
 	}
 	object := append(make([]byte, 0, size), '{')
 	for i, m := range members {
 		if i > 0 {
 			object = append(object, ',')
 		}
-		name, _ := json.Marshal(m.name) // a string always has a JSON form
-		object = append(append(append(object, name...), ':'), m.value...)
+		name, _ := json.Marshal(m.Name) // a string always has a JSON form
+		object = append(append(append(object, name...), ':'), m.Value...)
 	}
 	return append(object, '}')
 }
