@@ -40,7 +40,10 @@ type dataKeyAuthorizer interface {
 	KeysMade() uint64
 }
 
-var _ dataKeyAuthorizer = (*kms.Manager)(nil)
+var (
+	_ dataKeyAuthorizer = (*kms.Manager)(nil)
+	_ dataKeyAuthorizer = (*kms.ServiceManager)(nil)
+)
 
 // A bucketKeyName says which objects may share a data key. The key that was asked for is part of it, which is empty for the default key, and so are the key and
 // the version that this means now: with another default key or another version the name is another one. A key that was deleted and made again under its id begins with version 1 again, so the time when it was made and the number of
@@ -127,6 +130,9 @@ func (s *Service) bucketDataKey(ctx context.Context, req *kms.GenerateDataKeyReq
 	allowed, err := keys.AuthorizeDataKey(ctx, req)
 	if errors.Is(err, kms.ErrKeyNotFound) {
 		return s.ownDataKey(ctx, req) // which may make the key
+	}
+	if err == nil && allowed == nil {
+		err = errNoAnswer("AuthorizeDataKey")
 	}
 	if err != nil {
 		return nil, err

@@ -39,6 +39,8 @@ func (s *Service) DecryptStream(ctx context.Context, id ObjectID, env *Envelope,
 
 func errNilReader() error { return fmt.Errorf("%w: reader is nil", kms.ErrInvalidRequest) }
 
+func errNilWriter() error { return fmt.Errorf("%w: writer is nil", kms.ErrInvalidRequest) }
+
 // readHeader reads the header of a message. A message that ends in it is not authentic.
 func readHeader(stored io.Reader) ([]byte, error) {
 	header := make([]byte, cobblestone.HeaderSize)

@@ -53,6 +53,9 @@ func (e *encrypter) writeTo(w io.Writer) (int64, error) {
 	if e.err != nil {
 		return 0, e.err
 	}
+	if w == nil {
+		return 0, errNilWriter()
+	}
 	n, err := e.message.WriteTo(w)
 	e.end(endOfWrite(err))
 	if e.err == io.EOF {

@@ -47,10 +47,13 @@ func (e *Envelope) KeyID() string {
 }
 
 // BucketKey reports whether the data key is bound to the bucket and not to the object.
-func (e *Envelope) BucketKey() bool { return e.bucketKey }
+func (e *Envelope) BucketKey() bool { return e != nil && e.bucketKey }
 
 // Context returns a copy of the client's part of the encryption context. It is nil where there is none.
 func (e *Envelope) Context() kms.EncryptionContext {
+	if e == nil {
+		return nil
+	}
 	context, err := encctx.Parse(e.context)
 	if err != nil {
 		panic("encryption: internal error: an envelope with a malformed encryption context")
@@ -59,11 +62,21 @@ func (e *Envelope) Context() kms.EncryptionContext {
 }
 
 // PlainSize returns the size of the object in bytes.
-func (e *Envelope) PlainSize() int64 { return e.layout.plainSize() }
+func (e *Envelope) PlainSize() int64 {
+	if e == nil {
+		return 0
+	}
+	return e.layout.plainSize()
+}
 
 // PartSizes returns the numbers of the parts that the object was uploaded in, in their order, and the size of each in bytes. There are none for an object that
 // was not.
-func (e *Envelope) PartSizes() iter.Seq2[int, int64] { return e.layout.parts }
+func (e *Envelope) PartSizes() iter.Seq2[int, int64] {
+	if e == nil {
+		return new(layout).parts
+	}
+	return e.layout.parts
+}
 
 // check refuses the envelopes that are none.
 func (e *Envelope) check() error {
@@ -84,7 +97,7 @@ func (e *Envelope) MarshalText() ([]byte, error) {
 // UnmarshalText sets e to the envelope that has exactly this text form. Empty text is ErrInvalidRequest; any other text that MarshalText does not
 // return is ErrDecrypt. e is left alone then.
 func (e *Envelope) UnmarshalText(text []byte) error {
-	if len(text) == 0 {
+	if len(text) == 0 || e == nil {
 		return (*Envelope)(nil).check()
 	}
 	parsed, err := parseText(text, parseLayout)

@@ -124,6 +124,9 @@ type field struct {
 // lookup finds a header. It refuses one that is there more than once with different values: which of them a proxy or a signature has
 // seen, nobody knows.
 func lookup(h Header, name string) (field, error) {
+	if h == nil {
+		return field{}, errNoHeaders()
+	}
 	lister, ok := h.(interface{ Values(name string) []string })
 	if !ok {
 		value := h.Get(name)

@@ -17,6 +17,12 @@ func (o *Object) WriteHeaders(h HeaderSetter) {
 // WriteCopyHeaders sets the headers that the response to a CopyObject tells of the encryption, where [Service.Rewrap] has made the envelope for the target
 // request.
 func (s *Service) WriteCopyHeaders(h HeaderSetter, env *Envelope, target *Request) {
+	if env.Mode() == None {
+		return
+	}
+	if target == nil {
+		target = &Request{}
+	}
 	prefix, _, _ := s.opts.resolveKeyID(target.KeyID) // the id was resolved when the envelope was made
 	writeSSEHeaders(h, opCopyObject, protection{
 		mode: env.mode, keyID: s.opts.answerKeyID(prefix, env.keyID), context: env.Context(), bucketKey: env.bucketKey, echo: target.echo,
@@ -54,6 +60,9 @@ type protection struct {
 
 // writeSSEHeaders sets the headers that a successful response to the operation has.
 func writeSSEHeaders(h HeaderSetter, op operation, p protection) {
+	if h == nil {
+		return
+	}
 	withContext, withCustomer := false, false
 	switch op {
 	case opPutObject, opPostObject, opCopyObject, opCreateMultipartUpload:

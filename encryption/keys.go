@@ -70,8 +70,19 @@ type sealer struct {
 	answered  protection // but for the encryption context
 }
 
+// checkContext refuses a nil Context, of which the KeyService would not know what to do.
+func checkContext(ctx context.Context) error {
+	if ctx == nil {
+		return fmt.Errorf("%w: context is nil", kms.ErrInvalidRequest)
+	}
+	return nil
+}
+
 // newSealer returns the sealer for a request that has been checked.
 func (s *Service) newSealer(ctx context.Context, id ObjectID, req *Request) (*sealer, error) {
+	if err := checkContext(ctx); err != nil {
+		return nil, err
+	}
 	l := &sealer{id: id, env: Envelope{mode: req.Mode, bucketKey: req.BucketKey, context: encctx.Append(nil, req.Context)}}
 	l.answered = protection{mode: req.Mode, bucketKey: req.BucketKey}
 	if req.Mode == SSEC {
@@ -200,6 +211,9 @@ func (s *Service) openObjectKey(ctx context.Context, id ObjectID, env *Envelope,
 // openSealed opens the object key in an envelope or in the state of an upload, for a request that has been checked. It returns what has sealed it too. The
 // caller destroys both keys.
 func (s *Service) openSealed(ctx context.Context, id ObjectID, uploadID string, env *Envelope, req *Request) (*sealer, *kms.Secret, error) {
+	if err := checkContext(ctx); err != nil {
+		return nil, nil, err
+	}
 	l := &sealer{id: id, uploadID: uploadID, env: *env, effective: env.effectiveContext(id)}
 	var err error
 	if l.inputKey, err = s.openInputKey(ctx, env, l.effective, req.customerKey()); err != nil {

@@ -188,6 +188,9 @@ func (r *plainReader) Read(p []byte) (int, error) {
 // WriteTo implements io.WriterTo.
 func (r *plainReader) WriteTo(w io.Writer) (int64, error) {
 	var total int64
+	if w == nil {
+		return 0, errNilWriter()
+	}
 	for r.err == nil {
 		n, err := r.chunks.WriteTo(w)
 		total += n

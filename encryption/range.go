@@ -3,8 +3,10 @@ package encryption
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 
+	"github.com/objectkms/kms"
 	"github.com/objectkms/kms/internal/cobblestone"
 )
 
@@ -19,7 +21,16 @@ import (
 //
 // A range that is not within the object is ErrInvalidRequest. An error of fetch is returned as it is.
 func (o *Object) Range(ctx context.Context, off, n int64, fetch func(ctx context.Context, off, n int64) (io.ReadCloser, error)) (io.ReadCloser, error) {
-	r, err := o.messages.read(off, n, func(off, n int64) (io.ReadCloser, error) { return fetch(ctx, off, n) })
+	if fetch == nil {
+		return nil, fmt.Errorf("%w: fetch is nil", kms.ErrInvalidRequest)
+	}
+	r, err := o.messages.read(off, n, func(off, n int64) (io.ReadCloser, error) {
+		stored, err := fetch(ctx, off, n)
+		if err == nil && stored == nil {
+			err = errNilReader()
+		}
+		return stored, err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func (p PartReceipt) MarshalText() ([]byte, error) {
 // UnmarshalText sets p to the receipt that has exactly this text form, without an ETag. Empty text is ErrInvalidRequest; any other text that MarshalText does
 // not return is ErrDecrypt. p is left alone then.
 func (p *PartReceipt) UnmarshalText(text []byte) error {
-	if len(text) == 0 {
+	if len(text) == 0 || p == nil {
 		return fmt.Errorf("%w: part has no receipt", kms.ErrInvalidRequest)
 	}
 	b, err := decodeText(text, 2+maxReceipt+sealedReceiptGain)

@@ -110,6 +110,12 @@ func (e ItemError) Unwrap() error { return e.Err }
 func (s *Service) RewrapAll(ctx context.Context, next func() (Item, bool), opts RewrapAllOptions) (Report, error) {
 	report := Report{Before: make(Census), After: make(Census)}
 	opts, err := opts.withDefaults(s)
+	if err == nil {
+		err = checkContext(ctx)
+	}
+	if err == nil && next == nil {
+		err = fmt.Errorf("%w: no items", kms.ErrInvalidRequest)
+	}
 	if err != nil {
 		return report, err
 	}

@@ -64,6 +64,9 @@ func (r *rewrapAll) current(ctx context.Context, env *Envelope) (bool, error) {
 		return false, nil
 	}
 	resp, err := r.opts.Target.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: env.keyID})
+	if err == nil && resp == nil {
+		err = errNoAnswer("DescribeKey")
+	}
 	if err != nil {
 		return false, err
 	}

@@ -55,6 +55,9 @@ type Error struct {
 
 // Error returns the code, the message and the cause in one line.
 func (e *Error) Error() string {
+	if e == nil {
+		return "<nil>"
+	}
 	if e.Err == nil {
 		return e.Code + ": " + e.Message
 	}
@@ -62,7 +65,12 @@ func (e *Error) Error() string {
 }
 
 // Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
+func (e *Error) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
 
 // S3Error returns what an S3 client is to be answered for an error of this package or of a [kms.KeyService]: the [*Error] in its chain, else one
 // made from the sentinel of package kms that it wraps. An error without any is InternalError, and so is all that is stored and not authentic. Its

@@ -40,6 +40,11 @@ func errRepeatedHeader(name string) *Error {
 	return argumentError("The header was sent more than once with different values.", name, nullValue)
 }
 
+// errNoHeaders is for a server that gives no Header. To take it for a request without headers could store in clear what a client wants encrypted.
+func errNoHeaders() *Error {
+	return &Error{Code: codeInternalError, Status: statusInternalServerError, Message: messageInternal, Err: fmt.Errorf("%w: headers are nil", kms.ErrInvalidRequest)}
+}
+
 // errHeaderNotSupported is for a header of writes in a request that is none.
 func errHeaderNotSupported(f field) *Error {
 	value := echo(f.value)

@@ -94,6 +94,9 @@ func (u *Upload) EncryptPart(number int, plain io.Reader) (*EncryptedPart, error
 	if number < 1 || number > maxPartNumber {
 		return nil, errBadPartNumber(number)
 	}
+	if plain == nil {
+		return nil, errNilReader()
+	}
 	p := &EncryptedPart{upload: u, number: number, encrypter: encrypter{body: body{r: plain}}}
 	p.encrypter.finish = p.finish
 	err := u.use(func() error {

@@ -21,6 +21,9 @@ import (
 // What a client can do wrong is ErrInvalidRequest, with the [*Error] of S3: no parts, numbers that do not rise, a part without a receipt, another ETag. So is a list of so
 // many different sizes that they do not fit in an envelope: S3 clients make all parts of a size but the last. A receipt of another upload or part is ErrDecrypt.
 func (u *Upload) Complete(ctx context.Context, final ObjectID, parts []PartReceipt) (*Envelope, error) {
+	if err := checkContext(ctx); err != nil {
+		return nil, err
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

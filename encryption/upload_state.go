@@ -62,7 +62,7 @@ func (s *UploadState) MarshalText() ([]byte, error) {
 // UnmarshalText sets s to the state that has exactly this text form. Empty text is ErrInvalidRequest; any other text that MarshalText does not
 // return is ErrDecrypt. s is left alone then.
 func (s *UploadState) UnmarshalText(text []byte) error {
-	if len(text) == 0 {
+	if len(text) == 0 || s == nil {
 		return (*UploadState)(nil).check()
 	}
 	env, err := parseText(text, parseNoLayout)
