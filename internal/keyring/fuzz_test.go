@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/keyring"
 )
 
 // A stored record is hostile input: whoever can write to the store makes it. Behind a right seal stands
@@ -28,6 +29,9 @@ func FuzzRecord(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if len(raw) > 16<<10 {
 			return
+		}
+		if _, err := keyring.RecordGeneration(raw); err != nil {
+			require.ErrorIs(t, err, kms.ErrKeyMaterial)
 		}
 		store.put("k", raw)
 		var before, after runtime.MemStats

@@ -46,7 +46,7 @@ func (r *Ring) ImportKey(ctx context.Context, req *kms.ImportKeyRequest) (*kms.I
 // create completes the record and stores it, with the material as its first version.
 func (r *Ring) create(ctx context.Context, rec record, material []byte) (kms.Key, error) {
 	if rec.ID == "" {
-		rec.ID = newUUID()
+		rec.ID = NewUUID()
 	}
 	if err := kms.ValidateKeyID(rec.ID); err != nil {
 		return kms.Key{}, err
@@ -125,8 +125,8 @@ func (r *Ring) listKey(ctx context.Context, id string, state kms.KeyState, resp 
 // now returns the time as records hold it: UTC, in whole seconds.
 func now() time.Time { return time.Now().UTC().Truncate(time.Second) }
 
-// newUUID returns a random UUID: version 4 of RFC 9562, section 5.4.
-func newUUID() string {
+// NewUUID returns a random UUID, for a key that is given no id: version 4 of RFC 9562, section 5.4.
+func NewUUID() string {
 	var b [16]byte
 	rand.Read(b[:])
 	b[6] = b[6]&0x0f | 0x40

@@ -147,6 +147,20 @@ func (r *Ring) decode(id string, raw []byte) (*record, error) {
 	return rec, nil
 }
 
+// RecordGeneration returns the generation that a stored record says it has, for a Store to compare with its own count. It is
+// believed once the Ring has opened the seal over it. Errors wrap ErrKeyMaterial.
+func RecordGeneration(raw []byte) (uint64, error) {
+	text, _, err := cutRecord(raw)
+	if err != nil {
+		return 0, fmt.Errorf("%w: it %w", kms.ErrKeyMaterial, err)
+	}
+	rec, err := parseRecord(text)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", kms.ErrKeyMaterial, err)
+	}
+	return rec.Generation, nil
+}
+
 // cutRecord splits a stored record at its fixed places.
 func cutRecord(raw []byte) (text, seal []byte, err error) {
 	const tail = len(sealPrefix) + sealSize + len(sealSuffix)

@@ -141,6 +141,20 @@ func TestEveryChangedByteOfARecordIsSeen(t *testing.T) {
 	require.NoError(t, decrypt(t, ring, blob, nil))
 }
 
+func TestTheGenerationOfARecordIsReadWithoutItsRing(t *testing.T) {
+	store := newStore()
+	ring := openRing(t, store)
+	createKey(t, ring, "k")
+	rotateKey(t, ring, "k")
+	generation, err := keyring.RecordGeneration(store.raw("k"))
+	require.NoError(t, err)
+	require.Equal(t, store.generation, generation)
+	for _, raw := range []string{"", "{}", recordText(t, store.raw("k")), string(store.raw("k")[1:]), string(sealRecord(t, `{"generation":-1}`))} {
+		_, err := keyring.RecordGeneration([]byte(raw))
+		require.ErrorIs(t, err, kms.ErrKeyMaterial, raw)
+	}
+}
+
 func TestARecordUnderAnotherIDIsRefused(t *testing.T) {
 	store := newStore()
 	ring := openRing(t, store)
