@@ -2,7 +2,6 @@ package vault
 
 import (
 	"cmp"
-	"context"
 	"log/slog"
 
 	"github.com/objectkms/kms"
@@ -90,9 +89,4 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
-}
-
-// Open connects to the server.
-func (c Config) Open(ctx context.Context) (kms.Backend, error) {
-	return nil, kms.ErrUnsupported
 }
