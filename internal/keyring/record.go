@@ -114,17 +114,20 @@ func (rec *record) mustStay() error {
 }
 
 // encode returns the record as it is stored, with its seal.
-func (r *Ring) encode(rec *record) ([]byte, error) {
+func (r *Ring) encode(rec *record) ([]byte, error) { return rec.encode(r.keys.seal) }
+
+// encode returns the record as it is stored, sealed under whatever root key seal uses.
+func (rec *record) encode(seal func(context, msg []byte) ([]byte, error)) ([]byte, error) {
 	text, err := json.Marshal(rec)
 	if err != nil {
 		return nil, err
 	}
-	seal, err := r.keys.seal(encctx.Bind(nil, "record", text), nil)
+	sealed, err := seal(encctx.Bind(nil, "record", text), nil)
 	if err != nil {
 		return nil, err
 	}
 	raw := slices.Concat([]byte(recordPrefix), text, []byte(sealPrefix))
-	raw = base64.StdEncoding.AppendEncode(raw, seal)
+	raw = base64.StdEncoding.AppendEncode(raw, sealed)
 	return append(raw, sealSuffix...), nil
 }
 
@@ -145,20 +148,6 @@ func (r *Ring) decode(id string, raw []byte) (*record, error) {
 		return nil, fmt.Errorf("%w: record of %s: %w", kms.ErrKeyMaterial, id, err)
 	}
 	return rec, nil
-}
-
-// RecordGeneration returns the generation that a stored record says it has, for a Store to compare with its own count. It is
-// believed once the Ring has opened the seal over it. Errors wrap ErrKeyMaterial.
-func RecordGeneration(raw []byte) (uint64, error) {
-	text, _, err := cutRecord(raw)
-	if err != nil {
-		return 0, fmt.Errorf("%w: it %w", kms.ErrKeyMaterial, err)
-	}
-	rec, err := parseRecord(text)
-	if err != nil {
-		return 0, fmt.Errorf("%w: %w", kms.ErrKeyMaterial, err)
-	}
-	return rec.Generation, nil
 }
 
 // cutRecord splits a stored record at its fixed places.
@@ -204,23 +193,33 @@ func (rec *record) check(id string, root uint32) error {
 		return fmt.Errorf("format is %d, want %d", rec.Format, recordFormat)
 	case rec.ID != id:
 		return fmt.Errorf("it is the record of %q", rec.ID)
+	case rec.Root != root:
+		return fmt.Errorf("root version is %d, want %d", rec.Root, root)
+	}
+	if err := rec.checkFields(); err != nil {
+		return err
+	}
+	for i, v := range rec.Versions {
+		if v.Version != uint32(i)+1 || len(v.Sealed) != sealedSize {
+			return fmt.Errorf("version %d has the number %d and %d bytes, want %d bytes", i+1, v.Version, len(v.Sealed), sealedSize)
+		}
+	}
+	return nil
+}
+
+// checkFields checks what a record says of its key.
+func (rec *record) checkFields() error {
+	switch {
 	case rec.State != kms.KeyEnabled && rec.State != kms.KeyDisabled && rec.State != kms.KeyPendingDeletion:
 		return fmt.Errorf("state is %q", rec.State)
 	case (rec.State == kms.KeyPendingDeletion) == rec.Deletion.IsZero():
 		return fmt.Errorf("state is %q, deletion date is %q", rec.State, rec.Deletion)
 	case rec.Origin != kms.OriginKMS && rec.Origin != kms.OriginExternal:
 		return fmt.Errorf("origin is %q", rec.Origin)
-	case rec.Root != root:
-		return fmt.Errorf("root version is %d, want %d", rec.Root, root)
 	case rec.Generation == 0:
 		return errors.New("generation is 0")
 	case len(rec.Versions) == 0 || len(rec.Versions) > maxVersions:
 		return fmt.Errorf("%d versions, want 1 to %d", len(rec.Versions), maxVersions)
-	}
-	for i, v := range rec.Versions {
-		if v.Version != uint32(i)+1 || len(v.Sealed) != sealedSize {
-			return fmt.Errorf("version %d has the number %d and %d bytes, want %d bytes", i+1, v.Version, len(v.Sealed), sealedSize)
-		}
 	}
 	return nil
 }
