@@ -253,3 +253,6 @@ func wholeSeconds(name string, d time.Duration) (*int, error) {
 	}
 	return unlessZero(int(d / time.Second)), nil
 }
+
+// Destroy wipes the secrets of a configuration, as the function of that name does.
+func (Decoders) Destroy(cfg kms.Config) { Destroy(cfg) }
