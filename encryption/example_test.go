@@ -90,6 +90,28 @@ func ExampleInfo() {
 	// Output: SSE-S3 default 4 <nil>
 }
 
+// A GET with ?partNumber=2 reads a range.
+func ExampleObject_Part() {
+	svc := newExampleService()
+	body, metadata := storeExample(svc, "not uploaded in parts")
+	env, err := encryption.ParseEnvelope(metadata)
+	if err != nil {
+		panic(err)
+	}
+	object, err := svc.OpenObject(context.Background(), photo, env, nil, int64(len(body)))
+	if err != nil {
+		panic(err)
+	}
+	defer object.Close()
+	off, size, err := object.Part(1)
+	fmt.Println(object.Parts(), off, size, err)
+	_, _, err = object.Part(2)
+	fmt.Println(encryption.S3Error(err).Status, encryption.S3Error(err).Code)
+	// Output:
+	// 0 0 21 <nil>
+	// 416 InvalidPartNumber
+}
+
 func newExampleService() *encryption.Service {
 	keys := kms.NewManager(mock.New(), kms.Options{DefaultKeyID: "default"})
 	return encryption.NewService(keys, encryption.Options{CreateDefaultKey: true})

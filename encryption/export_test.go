@@ -41,3 +41,6 @@ func (o *EncryptedObject) Keys() []*kms.Secret { return []*kms.Secret{o.objectKe
 
 // Key returns the secret that is held until the header was seen.
 func (o *Object) Key() *kms.Secret { return o.messages.key }
+
+// Digest returns the digest of the parts in the layout.
+func (p Parts) Digest() []byte { return p.Layout.digest[:] }

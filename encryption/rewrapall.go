@@ -35,6 +35,9 @@ type RewrapAllOptions struct {
 	Request func(item Item) *Request
 	// DryRun counts only. It asks no KeyService, and needs no Store.
 	DryRun bool
+	// Progress, if not nil, is told what was done so far after each batch. A server that stores the Cursor resumes behind it also where its process has ended meanwhile. The
+	// Report's censuses are counted on: they are not to be kept or changed.
+	Progress func(Report)
 	// BatchSize is how many items are read ahead and given to the KeyService at once, at most. 0 means 500, and more than 10,000 means 10,000.
 	BatchSize int
 	// MaxErrors is how many errors the Report holds at most. 0 means 100.
@@ -130,6 +133,9 @@ func (s *Service) RewrapAll(ctx context.Context, next func() (Item, bool), opts 
 		}
 		if err := run.batch(ctx, batch); err != nil {
 			return report, err
+		}
+		if opts.Progress != nil && len(batch) > 0 {
+			opts.Progress(report)
 		}
 	}
 	return report, nil

@@ -155,25 +155,3 @@ func ExampleUpload() {
 	// <ETag>2ba189b7d922ff83f91b848b5d0db397-2</ETag>
 	// all the bytes of a picture of a cat <nil>
 }
-
-// A GET with ?partNumber=2 reads a range.
-func ExampleObject_Part() {
-	svc := newExampleService()
-	body, metadata := storeExample(svc, "not uploaded in parts")
-	env, err := encryption.ParseEnvelope(metadata)
-	if err != nil {
-		panic(err)
-	}
-	object, err := svc.OpenObject(httptest.NewRequest("GET", "/", nil).Context(), photo, env, nil, int64(len(body)))
-	if err != nil {
-		panic(err)
-	}
-	defer object.Close()
-	off, size, err := object.Part(1)
-	fmt.Println(object.Parts(), off, size, err)
-	_, _, err = object.Part(2)
-	fmt.Println(encryption.S3Error(err).Status, encryption.S3Error(err).Code)
-	// Output:
-	// 0 0 21 <nil>
-	// 416 InvalidPartNumber
-}
