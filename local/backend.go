@@ -1,11 +1,9 @@
 package local
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/objectkms/kms"
 	"github.com/objectkms/kms/internal/kdf"
@@ -35,6 +33,7 @@ var (
 	_ kms.KeyUpdater        = (*Backend)(nil)
 	_ kms.DataKeyRewrapper  = (*Backend)(nil)
 	_ kms.ExpiredKeyRemover = (*Backend)(nil)
+	_ kms.KeyBundler        = (*Backend)(nil)
 )
 
 // BackendType returns "local".
@@ -48,10 +47,7 @@ func (*Backend) BackendType() string { return backendType }
 // missing beside keys; ErrPermission where files are not this user's alone; ErrUnavailable where the file
 // system fails; ErrUnsupported where the platform or its FIPS mode rules the configuration out.
 func New(ctx context.Context, c Config) (*Backend, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	if err := kdf.CheckMode(c.kdf()); err != nil {
+	if err := c.check(); err != nil {
 		return nil, err
 	}
 	dir, err := keydir.Open(c.Dir, keydir.Options{})
@@ -65,8 +61,19 @@ func New(ctx context.Context, c Config) (*Backend, error) {
 	return &Backend{keys}, nil
 }
 
+// check refuses what can be told without any I/O.
+func (c Config) check() error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	return kdf.CheckMode(c.kdf())
+}
+
 // openRing opens the keys in the directory, and only then sets right in it what a killed process has left.
 func (c Config) openRing(ctx context.Context, dir *keydir.Dir) (*keyring.Ring, error) {
+	if err := dir.Complete(ctx); err != nil {
+		return nil, err
+	}
 	root, err := c.openRoot(ctx, dir)
 	if err != nil {
 		return nil, err
@@ -76,7 +83,9 @@ func (c Config) openRing(ctx context.Context, dir *keydir.Dir) (*keyring.Ring, e
 	if c.AllowUnlockedMemory {
 		memory = secret.Fallback
 	}
-	keys, err := keyring.Open(&rootedDir{dir, root.file}, root.Root, keyring.Options{Memory: memory})
+	// Nobody can open the directory, or what is stored in it from now on, without the right root.json.
+	dir.Require(rootName, root.file)
+	keys, err := keyring.Open(store{dir}, root.Root, keyring.Options{Memory: memory})
 	if errors.Is(err, secret.ErrLock) {
 		return nil, fmt.Errorf("%w: %w; raise the limit, or set AllowUnlockedMemory", kms.ErrInvalidConfig, err)
 	}
@@ -92,25 +101,18 @@ func (c Config) openRing(ctx context.Context, dir *keydir.Dir) (*keyring.Ring, e
 	return keys, nil
 }
 
-// A rootedDir is a directory whose root.json was read.
-type rootedDir struct {
-	*keydir.Dir
-	file []byte
+// A store is a directory, as a Ring wants it.
+type store struct{ *keydir.Dir }
+
+var (
+	_ keyring.BatchStore = store{}
+	_ keyring.ClockStore = store{}
+)
+
+// Batch implements [keyring.BatchStore].
+func (s store) Batch(ctx context.Context, change func(b keyring.Batch) error) error {
+	return s.Dir.Batch(ctx, func(b *keydir.Batch) error { return change(b) })
 }
 
-// HealthCheck also compares root.json with what it was: without the right one nobody could open the directory again.
-func (d *rootedDir) HealthCheck(ctx context.Context) error {
-	if err := d.Dir.HealthCheck(ctx); err != nil {
-		return err
-	}
-	file, err := d.ReadFile(ctx, rootName)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%w: %s is missing", kms.ErrKeyMaterial, rootName)
-	case err != nil:
-		return err
-	case !bytes.Equal(file, d.file):
-		return fmt.Errorf("%w: %s was changed since it was opened", kms.ErrKeyMaterial, rootName)
-	}
-	return nil
-}
+// ClockGenerations implements [keyring.ClockStore].
+func (store) ClockGenerations() {}

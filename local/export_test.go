@@ -2,7 +2,9 @@ package local
 
 import (
 	"context"
+	"errors"
 
+	"github.com/objectkms/kms/internal/keydir"
 	"github.com/objectkms/kms/internal/keyring"
 )
 
@@ -33,3 +35,14 @@ func ParseRoots(raw []byte) (again []byte, err error) {
 
 // ParseKeyFile is the reader of root key files.
 var ParseKeyFile = parseKeyFile
+
+// ChangeRootIn is ChangeRootKey in a directory that may be watched. It closes it.
+func ChangeRootIn(ctx context.Context, dir *keydir.Dir, present, next Config) error {
+	return errors.Join(changeRoot(ctx, dir, present, next), dir.Close())
+}
+
+// OpenIn is New in a directory that may be watched.
+func OpenIn(ctx context.Context, dir *keydir.Dir, c Config) (*Backend, error) {
+	keys, err := c.openRing(ctx, dir)
+	return &Backend{keys}, err
+}

@@ -35,6 +35,8 @@ func TestMain(m *testing.M) {
 		exit(rotateOnDemand(dir))
 	case "memory":
 		exit(openWithoutMemory(dir))
+	case "flip":
+		exit(flipRootKey(dir))
 	case "mode":
 		exit(openInMode(dir))
 	}
