@@ -19,7 +19,9 @@ import (
 // A Store keeps the sealed record of each key by its id. It is safe for concurrent use. It is linearizable: what Get and List
 // answer is at least as new as all that had ended before they were called.
 type Store interface {
-	// Stamp returns a number that differs from every earlier one once any record has changed.
+	// Stamp returns a number that differs from every earlier one once any record has changed. A Ring uses what it has read under a stamp as
+	// long as that stands. A Store that would have to ask another machine may see the changes of other processes late instead, by a time
+	// that it documents; its own it sees at once.
 	// stable is false while a change is under way: then nothing that is read may be remembered.
 	Stamp(ctx context.Context) (stamp uint64, stable bool, err error)
 	// Get returns the stored record, which the receiver may keep, or ErrKeyNotFound. A record that
@@ -28,9 +30,9 @@ type Store interface {
 	// List returns the sorted ids greater than after: the first n of them, or all where there are fewer.
 	List(ctx context.Context, after string, n int) ([]string, error)
 	// Mutate runs change with the stored record (nil: none) and a generation greater than any
-	// earlier one of the store. What change returns is stored, durably, before Mutate returns; nil deletes
+	// earlier one of the id. What change returns is stored, durably, before Mutate returns; nil deletes
 	// the record. An error of change is returned as it is and changes nothing. A compare-and-set store may call
-	// change again.
+	// change again. The id of a deleted record keeps its count.
 	Mutate(ctx context.Context, id string, change func(old []byte, generation uint64) ([]byte, error)) error
 	// HealthCheck returns nil if the store can work now.
 	HealthCheck(ctx context.Context) error
