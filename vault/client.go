@@ -111,7 +111,7 @@ func assemble(cfg Config, connections *http.Client, address *url.URL, header htt
 	connections.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	c := &client{
 		http:    connections,
-		base:    address,
+		base:    address.JoinPath("/"),
 		header:  header,
 		timeout: exchangeTimeout,
 		plain:   cfg.AllowPlainHTTP,
@@ -170,6 +170,9 @@ func (c *client) do(ctx context.Context, method, path string, body, out any) err
 
 // enter lets a call in, unless the client is closed. Its context also ends when close begins.
 func (c *client) enter(ctx context.Context) (_ context.Context, leave func(), err error) {
+	if ctx.Err() != nil {
+		return nil, nil, ctx.Err()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {

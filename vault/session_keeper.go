@@ -13,16 +13,14 @@ import (
 // keep renews the token until the session is closed. What fails is tried again while the token lives; a dead one is replaced when somebody needs it.
 func (s *session) keep() {
 	var failed backoff
-	for {
+	for s.closing.Err() == nil {
 		due, some := s.due()
 		if some && failed.until.After(due) {
 			due = failed.until
 		}
-		if !s.sleep(due, some) {
-			return
-		}
-		if now := time.Now(); !some || now.Before(due) {
-			continue // something has changed: look again
+		if !some || time.Now().Before(due) {
+			s.sleep(due, some)
+			continue // the token may be another one now
 		}
 		if err := s.tend(); err != nil {
 			failed.next(s.remaining())
@@ -67,8 +65,8 @@ func (s *session) remaining() time.Duration {
 	return time.Until(s.token.expires)
 }
 
-// sleep waits until due, if there is such a time, or until the keeper is nudged. It reports false when the session is closed.
-func (s *session) sleep(due time.Time, some bool) bool {
+// sleep waits until due, if there is such a time, or until the keeper is nudged, or the session is closed.
+func (s *session) sleep(due time.Time, some bool) {
 	var timer <-chan time.Time
 	if some {
 		t := time.NewTimer(time.Until(due))
@@ -77,11 +75,9 @@ func (s *session) sleep(due time.Time, some bool) bool {
 	}
 	select {
 	case <-s.closing.Done():
-		return false
 	case <-timer:
 	case <-s.wake:
 	}
-	return s.closing.Err() == nil
 }
 
 // tend renews the token, or replaces it where that is not possible or brings little: its longest time is then near.
