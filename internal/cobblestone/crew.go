@@ -61,10 +61,6 @@ func (c *crew) dismiss() {
 	}
 	c.shared.busy.Add(-int64(c.workers))
 	for _, b := range append(c.flying, c.spare...) {
-		select {
-		case <-b.done:
-		default:
-		}
 		c.shared.giveSlab(b)
 	}
 }
@@ -139,7 +135,6 @@ func (c *crew) take() *slab {
 	}
 	b := c.spare[n-1]
 	c.spare = c.spare[:n-1]
-	b.err = nil
 	return b
 }
 

@@ -238,6 +238,13 @@ func TestErrorsOfTheWriterEndACrew(t *testing.T) {
 				}
 				requireSticky(t, r, cobblestone.ErrNotWritten)
 				require.Zero(t, m.Busy())
+
+				next := newDecryptReader(t, bytes.NewReader(message))
+				next.On(m)
+				var opened collector
+				_, err = next.WriteTo(&opened)
+				require.NoError(t, err)
+				requireSameBytes(t, plain, opened.Bytes())
 			}
 		}
 	}

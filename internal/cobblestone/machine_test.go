@@ -192,7 +192,17 @@ func TestKeptBuffersAreWiped(t *testing.T) {
 	message := mustSeal(t, plain)
 	changed := bytes.Clone(message)
 	changed[header+(2*cobblestone.StretchChunks+3)*storedChunk] ^= 1
-	m := newMachine(2)
+	m, alone := newMachine(2), newMachine(1)
+	readBack := func(r stream) {
+		r.On(alone)
+		r.WriteTo(io.Discard)
+		require.Zero(t, bytes.Count(alone.KeptChunk(), []byte{0xee}))
+	}
+	for _, message := range [][]byte{message, changed} {
+		for _, r := range readersOf(t, message, len(plain)) {
+			readBack(r)
+		}
+	}
 	use := func(r stream) {
 		r.On(m)
 		r.WriteTo(io.Discard)

@@ -44,6 +44,27 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// TestMemoryOfACrew holds that slabs are used again, by this body and by the next one, and that a body that ends where a crew would begin has
+// no workers.
+func TestMemoryOfACrew(t *testing.T) {
+	for size, most := range map[int]uint64{stretch: 3 << 10, 4 * stretch: 16 << 10} {
+		plain := make([]byte, size)
+		message := mustSeal(t, plain)
+		m := newMachine(3)
+		for _, r := range []func() stream{
+			func() stream { return newEncryptReader(t, bytes.NewReader(plain)) },
+			func() stream { return newDecryptReader(t, bytes.NewReader(message)) },
+		} {
+			require.LessOrEqual(t, allocatedBytes(func() {
+				r := r()
+				r.On(m)
+				_, err := r.WriteTo(io.Discard)
+				require.NoError(t, err)
+			}), most)
+		}
+	}
+}
+
 // allocatedBytes returns how many bytes f allocates when it finds the buffers that it used before.
 func allocatedBytes(f func()) uint64 {
 	least := uint64(math.MaxUint64)

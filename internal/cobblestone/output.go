@@ -86,6 +86,7 @@ func (o *output) writeTo(w io.Writer, p producer) (int64, error) {
 		var err error
 		if crew := s.crew(p); crew != nil {
 			n, err = o.writeSlabs(w, crew, &s)
+			o.take(p, 0)
 		} else {
 			s.chunks++
 			n, err = o.writeChunk(w, p)

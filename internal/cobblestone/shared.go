@@ -80,10 +80,12 @@ func (s *shared) free(b **chunkBuffer) {
 }
 
 func (s *shared) takeSlab() *slab {
-	if b, ok := s.slabs.Get().(*slab); ok {
-		return b
+	b, ok := s.slabs.Get().(*slab)
+	if !ok {
+		b = new(slab)
 	}
-	return &slab{done: make(chan struct{}, 1)}
+	b.done = make(chan struct{}, 1) // the old one may have been written to
+	return b
 }
 
 // giveSlab takes back a slab that nobody works on.
