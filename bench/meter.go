@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"sync"
 	"syscall"
@@ -76,7 +78,7 @@ func (g rig) run(trials []trial) (map[string]figure, error) {
 					return nil, fmt.Errorf("%s: %w", t.name, err)
 				}
 			}
-			s, err := measure(t.cores, max(ops[i], 1), t.do)
+			s, err := t.measure(max(ops[i], 1))
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", t.name, err)
 			}
@@ -92,6 +94,14 @@ func (g rig) run(trials []trial) (map[string]figure, error) {
 		figures[t.name] = figureOf(samples[i])
 	}
 	return figures, nil
+}
+
+// measure measures a sample. In a CPU profile it bears the name of the trial.
+func (t trial) measure(ops int) (s sample, err error) {
+	pprof.Do(context.Background(), pprof.Labels("trial", t.name), func(context.Context) {
+		s, err = measure(t.cores, ops, t.do)
+	})
+	return s, err
 }
 
 // opsFor returns how many operations make a sample long enough. It warms them up.
