@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -85,7 +86,7 @@ func serveTLS(t *testing.T, ca *authority, name string, handler http.HandlerFunc
 	server := httptest.NewUnstartedServer(aroundTokens(handler))
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	server.EnableHTTP2 = true
-	server.Config.ErrorLog = nil
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	if change != nil {
 		change(server.TLS)
 	}
