@@ -188,5 +188,7 @@ func (s *ServiceManager) report(ctx context.Context, done Operation, start time.
 	if s.Hooks.Observer != nil {
 		s.Hooks.Observer(ctx, done)
 	}
-	newAuditor(s.Hooks.Audit).record(ctx, done, nil)
+	if sink := s.Hooks.Audit.Sink; sink != nil {
+		(&auditor{sink: sink}).record(ctx, done, nil)
+	}
 }

@@ -44,10 +44,7 @@ func (s *ServiceManager) Apply(ctx context.Context, c Change) error {
 		op = "Configure"
 	}
 	return s.inTurn(ctx, op, func() error {
-		if err := s.apply(ctx, c); err != nil {
-			return s.failed(err)
-		}
-		return nil
+		return s.failed(op, s.apply(ctx, c))
 	})
 }
 
@@ -152,23 +149,23 @@ func (s *ServiceManager) Start(ctx context.Context) error {
 		if s.serving.Load() != nil {
 			return nil
 		}
-		return s.reopen(ctx)
+		return s.reopen(ctx, "Start")
 	})
 }
 
 // Restart opens what is configured once more, for a fresh start with the backend, and lets it take over as Reconfigure does: without a gap, and
 // without a change where it fails. A service that does not run is started.
 func (s *ServiceManager) Restart(ctx context.Context) error {
-	return s.inTurn(ctx, "Restart", func() error { return s.reopen(ctx) })
+	return s.inTurn(ctx, "Restart", func() error { return s.reopen(ctx, "Restart") })
 }
 
-func (s *ServiceManager) reopen(ctx context.Context) error {
+func (s *ServiceManager) reopen(ctx context.Context, op string) error {
 	cfg, err := s.Config()
 	if err != nil {
 		return ErrNotConfigured
 	}
 	if err := s.checkOptions(); err != nil {
-		return s.failed(err)
+		return s.failed(op, err)
 	}
 	m, err := s.openNext(ctx, s.Hooks.under(cfg))
 	if err == nil {
@@ -177,20 +174,23 @@ func (s *ServiceManager) reopen(ctx context.Context) error {
 		return nil
 	}
 	if s.serving.Load() != nil {
-		return s.failed(err)
+		return s.failed(op, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.enter(ServiceError, wrapError("Start", "", err))
+	s.enter(ServiceError, wrapError(op, "", err))
 	return err
 }
 
-// failed notes why a change has failed that leaves the service as it was.
-func (s *ServiceManager) failed(err error) error {
+// failed notes why a change has failed that leaves the service as it was, if it has.
+func (s *ServiceManager) failed(op string, err error) error {
+	if err == nil {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.err = wrapError("Reconfigure", "", err)
-	return err
+	s.err = wrapError(op, "", err)
+	return s.err
 }
 
 // Stop refuses new calls with ErrNotRunning, ends the workers, waits for the calls in flight and closes the Manager, and those that

@@ -296,9 +296,26 @@ func TestWorkersWithImpossibleOptionsKeepTheServiceFromStarting(t *testing.T) {
 	}
 }
 
-func TestWhyAFailedStartFailedStays(t *testing.T) {
-	s := newService(t, kms.ServiceError)
-	e, ok := errors.AsType[*kms.Error](s.service.Status().Err)
-	require.True(t, ok)
-	require.Equal(t, "Start", e.Op)
+func TestStatusSaysWhichChangeFailed(t *testing.T) {
+	tests := []struct {
+		from kms.ServiceState
+		fail func(*testing.T, *serviceSetting) error
+		op   string
+	}{
+		{kms.ServiceConfigured, startDown, "Start"},
+		{kms.ServiceConfigured, restartDown, "Restart"},
+		{kms.ServiceRunning, restartDown, "Restart"},
+		{kms.ServiceRunning, reconfigureDown, "Reconfigure"},
+		{kms.ServiceStopped, configureNothing, "Configure"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.op+" from "+string(tt.from), func(t *testing.T) {
+			s := newService(t, tt.from)
+			err := tt.fail(t, s)
+			e, ok := errors.AsType[*kms.Error](s.service.Status().Err)
+			require.True(t, ok)
+			require.Equal(t, tt.op, e.Op)
+			require.Equal(t, err.Error(), e.Error(), "it is the error that was returned")
+		})
+	}
 }

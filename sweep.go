@@ -18,7 +18,7 @@ import (
 // deletion is cancelled. Nothing goes while the default key is pending deletion. Sweeps are those of the principal [PrincipalSweep], and may run
 // on several nodes.
 type SweepOptions struct {
-	// Interval is the time between two sweeps. 0 means none. A key is found a day after its date at the earliest, so that an hour is short enough.
+	// Interval is the time between two sweeps. 0 means none. An hour is often enough, where a key waits a day in any case.
 	Interval time.Duration
 	// Jitter is the longest random time that is added to each interval. 0 means a tenth of it, and a negative one none.
 	Jitter time.Duration
