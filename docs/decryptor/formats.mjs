@@ -91,7 +91,7 @@ export function rootKeys(rootJSON, secret) {
   const keys = new Map()
   for (const root of JSON.parse(rootJSON).roots) {
     const salt = base64(root.salt)
-    const key = stretch(root, secret, salt)
+    const key = stretch(root, secret, salt, 'objectkms/v1/root-key')
     const context = bind('root', uint32(root.version), root.kdf, root.params, salt)
     try {
       check(open(key, context, base64(root.check)).length === 0, 'check value')
@@ -102,11 +102,12 @@ export function rootKeys(rootJSON, secret) {
   return keys
 }
 
-function stretch(root, secret, salt) {
-  if (root.kdf === 'hkdf-sha512') return Buffer.from(crypto.hkdfSync('sha512', secret, salt, 'objectkms/v1/root-key', 32))
-  check(root.kdf === 'argon2id', 'KDF')
+/** stretch returns the key that a KDF makes of a secret. */
+function stretch({ kdf, params }, secret, salt, info) {
+  if (kdf === 'hkdf-sha512') return Buffer.from(crypto.hkdfSync('sha512', secret, salt, info, 32))
+  check(kdf === 'argon2id', 'KDF')
   check(crypto.argon2Sync, 'this Node.js has no Argon2id')
-  const [, memory, passes, parallelism] = /^m=(\d+),t=(\d+),p=(\d+)$/.exec(root.params).map(Number)
+  const [, memory, passes, parallelism] = /^m=(\d+),t=(\d+),p=(\d+)$/.exec(params).map(Number)
   return crypto.argon2Sync('argon2id', { message: secret, nonce: salt, memory, passes, parallelism, tagLength: 32 })
 }
 
@@ -122,6 +123,23 @@ export function masterKeys(file, id, roots) {
   check(record.format === 1 && record.id === id, 'record')
   return new Map(record.versions.map(({ version, sealed }) =>
     [version, open(root, bind('master-key', id, uint32(version)), base64(sealed))]))
+}
+
+/** bundleKeys maps key ids to their versions, as masterKeys does, from a bundle. */
+export function bundleKeys(bundle, secret) {
+  const end = bundle.indexOf('\n') + 1
+  const head = JSON.parse(bundle.subarray(0, end).toString())
+  check(head.bundle === 1, 'bundle format')
+  const salt = base64(head.salt)
+  const key = stretch(head, secret, salt, 'objectkms/v1/bundle-key')
+  const content = open(key, bind('bundle', uint32(head.bundle), head.kdf, head.params, salt), bundle.subarray(end))
+  let at = 4 + content.readUInt32BE(0)
+  const keys = new Map()
+  for (const { id, versions } of JSON.parse(content.subarray(4, at).toString()).keys) {
+    keys.set(id, new Map(versions.map((_, i) => [i + 1, content.subarray(at, at += 32)])))
+  }
+  check(at === content.length, 'materials')
+  return keys
 }
 
 /** dataKey unwraps a wrapped data key. keys maps key ids to what masterKeys answers. */
