@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -311,14 +312,13 @@ func TestManyCallersShareALook(t *testing.T) {
 			}
 			return 0, ""
 		}, nil)
+		errs := make([]error, 50)
 		var wg sync.WaitGroup
-		for range 50 {
-			wg.Go(func() {
-				_, err := b.GenerateDataKey(t.Context(), &kms.GenerateDataKeyRequest{KeyID: "k"})
-				require.NoError(t, err)
-			})
+		for i := range errs {
+			wg.Go(func() { _, errs[i] = b.GenerateDataKey(t.Context(), &kms.GenerateDataKeyRequest{KeyID: "k"}) })
 		}
 		wg.Wait()
+		require.NoError(t, errors.Join(errs...))
 		gets := 0
 		for _, request := range f.took() {
 			if strings.HasPrefix(request, "GET ") {
