@@ -69,12 +69,12 @@ func (c *crew) dismiss() {
 func (c *crew) next(goesOn func(*slab) bool) *slab {
 	for {
 		switch {
-		case c.isNextDone():
-			return c.pop()
 		case !c.ended && len(c.flying) < c.window():
-			c.load(goesOn)
+			c.load(goesOn) // comes first, so that the workers have something to do during the write
 		case len(c.flying) == 0:
 			return nil
+		case c.isNextDone():
+			return c.pop()
 		default:
 			c.help()
 		}
@@ -99,9 +99,6 @@ func (c *crew) load(goesOn func(*slab) bool) {
 
 // isNextDone reports whether the slab whose turn it is has been worked on.
 func (c *crew) isNextDone() bool {
-	if len(c.flying) == 0 {
-		return false
-	}
 	select {
 	case <-c.flying[0].done:
 		return true

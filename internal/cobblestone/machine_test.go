@@ -138,6 +138,40 @@ func TestASlowBodyHasNoCrewAndCountsForNothing(t *testing.T) {
 	}
 }
 
+// TestACrewLastsAsLongAsItsBodyIsFast lets a body become slow, and fast again.
+func TestACrewLastsAsLongAsItsBodyIsFast(t *testing.T) {
+	const (
+		fast = 10 * time.Millisecond // for a MiB
+		slow = 100 * time.Millisecond
+	)
+	plain := randomBytes(24 * stretch)
+	synctest.Test(t, func(t *testing.T) {
+		m := cobblestone.NewMachine(4)
+		r := newEncryptReader(t, bytes.NewReader(plain))
+		r.On(m)
+		written := 0
+		var slabs [24]bool // whether a slab came within that MiB
+		_, err := r.WriteTo(writerFunc(func(p []byte) (int, error) {
+			at := min(written/stretch, 23)
+			slabs[at] = slabs[at] || len(p) > header+storedChunk
+			pace := fast
+			if at >= 8 && at < 16 {
+				pace = slow
+			}
+			time.Sleep(pace * time.Duration(len(p)) / stretch)
+			written += len(p)
+			return len(p), nil
+		}))
+		require.NoError(t, err)
+		for _, at := range []int{2, 3, 4, 5, 6, 7, 20, 21, 22, 23} {
+			require.True(t, slabs[at], "no crew after %d MiB", at)
+		}
+		for _, at := range []int{0, 14, 15} {
+			require.False(t, slabs[at], "a crew after %d MiB", at)
+		}
+	})
+}
+
 // TestABlockedWriterHoldsUpACrew checks how much is read ahead of a writer that takes nothing, and that the crew waits for it.
 func TestABlockedWriterHoldsUpACrew(t *testing.T) {
 	plain := randomBytes(2*stretch + 2*cobblestone.MostInFlight*chunk)
