@@ -4,8 +4,10 @@ import (
 	"image/color"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 )
@@ -23,13 +25,16 @@ type series struct {
 
 // draw draws bars in groups, and saves them as SVG and as PNG.
 func draw(dir, file, title, axis string, groups []string, list ...series) error {
+	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
 	p := plot.New()
 	p.Title.Text = title
 	p.Title.Padding = vg.Points(8)
 	p.Y.Label.Text = axis
 	p.Y.Min = 0
-	p.Add(plotter.NewGrid())
-	width := vg.Points(64 / float64(len(groups)) * 4 / float64(len(list)))
+	grid := plotter.NewGrid()
+	grid.Vertical.Width = 0
+	p.Add(grid)
+	width := vg.Points(380 / float64(len(groups)) / float64(len(list)))
 	for i, s := range list {
 		bars, err := plotter.NewBarChart(plotter.Values(s.values), width)
 		if err != nil {
@@ -43,11 +48,15 @@ func draw(dir, file, title, axis string, groups []string, list ...series) error 
 			p.Legend.Add(s.name, bars)
 		}
 		for _, v := range s.values {
-			p.Y.Max = max(p.Y.Max, 1.2*v)
+			p.Y.Max = max(p.Y.Max, 1.25*v)
 		}
 	}
-	p.Legend.Top = true
+	p.Legend.Top, p.Legend.Padding, p.Legend.XOffs = true, vg.Points(3), vg.Points(-6)
+	for i, group := range groups {
+		groups[i] = strings.ReplaceAll(group, ", ", ",\n")
+	}
 	p.NominalX(groups...)
+	p.X.Min, p.X.Max = -0.6, float64(len(groups))-0.4
 	return save(p, dir, file)
 }
 
