@@ -196,14 +196,19 @@ func (c *client) ended(ctx context.Context, err error) error {
 	return err
 }
 
-// authorized sends a request with the session's token, and once more where that had died.
+// authorized sends a request with the session's token, when there is a slot for it, and once more where the token had died. The token is taken last:
+// who waits for a slot must not come with one that has died meanwhile.
 func (c *client) authorized(ctx context.Context, req *request) (*answer, error) {
+	if err := c.acquire(ctx); err != nil {
+		return nil, err
+	}
+	defer c.releaseSlot()
 	for repeated := false; ; repeated = true {
 		token, generation, err := c.session.bearer(ctx)
 		if err != nil {
 			return nil, err
 		}
-		answer, err := c.limited(ctx, req.with(token))
+		answer, err := c.guarded(ctx, req.with(token))
 		if err != nil || !answer.refused() || repeated {
 			return answer, err
 		}

@@ -9,16 +9,17 @@ import (
 	"github.com/objectkms/kms"
 )
 
-// limited sends a request when there is a slot for it.
-func (c *client) limited(ctx context.Context, req *request) (*answer, error) {
+// acquire waits for a slot, of which there are as many as requests may be under way at once.
+func (c *client) acquire(ctx context.Context) error {
 	select {
 	case c.slots <- struct{}{}:
+		return nil
 	case <-ctx.Done():
-		return nil, contextError(ctx, "waited for the requests before it")
+		return contextError(ctx, "waited for the requests before it")
 	}
-	defer func() { <-c.slots }()
-	return c.guarded(ctx, req)
 }
+
+func (c *client) releaseSlot() { <-c.slots }
 
 // guarded sends a request unless the breaker is open, and tells the breaker what became of it.
 func (c *client) guarded(ctx context.Context, req *request) (*answer, error) {

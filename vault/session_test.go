@@ -53,6 +53,7 @@ func TestATokenThatDiesWithAThousandCallsInFlight(t *testing.T) {
 			require.NoError(t, err)
 		}
 		require.Equal(t, 2, v.count("/login"))
+		require.LessOrEqual(t, v.count("plaintext/k"), 1000+64, "who has waited for a slot comes with the new token")
 		require.LessOrEqual(t, v.count("lookup-self"), 2+1, "one question for each login, and one whether the token is dead")
 	})
 }
