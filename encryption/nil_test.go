@@ -204,5 +204,17 @@ func TestAKeyServiceThatAnswersNothing(t *testing.T) {
 	report := b.rewrap(t, svc, encryption.RewrapAllOptions{})
 	require.Equal(t, 3, report.Failed)
 	require.ErrorIs(t, report.Errors[0], kms.ErrKeyMaterial)
+
+	undescribed := encryption.NewService(undescribing{manager}, encryption.Options{})
+	report = b.rewrap(t, undescribed, encryption.RewrapAllOptions{})
+	require.Equal(t, 3, report.Failed)
+	require.ErrorIs(t, report.Errors[0], kms.ErrKeyMaterial)
 	b.open(t, right)
+}
+
+// undescribing has every key, and describes none.
+type undescribing struct{ kms.KeyService }
+
+func (undescribing) DescribeKey(context.Context, *kms.DescribeKeyRequest) (*kms.DescribeKeyResponse, error) {
+	return nil, nil
 }

@@ -2,6 +2,7 @@ package encryption_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -218,4 +219,53 @@ func TestReadAtBeforeAChunkThatWasChanged(t *testing.T) {
 	n, err = readerAt.ReadAt(p, 2*chunk)
 	require.NoError(t, err)
 	require.Equal(t, plain[2*chunk:2*chunk+100], p[:n])
+}
+
+// A brokenReaderAt fails where a read touches a stored byte.
+type brokenReaderAt struct {
+	io.ReaderAt
+	at  int64
+	err error
+}
+
+func (b brokenReaderAt) ReadAt(p []byte, off int64) (int, error) {
+	if off <= b.at && b.at < off+int64(len(p)) {
+		return 0, b.err
+	}
+	return b.ReaderAt.ReadAt(p, off)
+}
+
+func TestErrorsOfTheStoreInReadAt(t *testing.T) {
+	ring := newRing("default")
+	env, body, plain := ring.upload(t, photo, protections()[0], piece{1, 2*chunk + 5}, piece{2, chunk + 5})
+	second := encryption.StoredSize(2*chunk + 5)
+	broken := errors.New("disk on fire")
+	for _, tt := range []struct {
+		at      int64 // of the stored byte that cannot be read
+		off, to int
+		want    int // bytes of plaintext before it
+	}{
+		{56, 0, 10, 0},                                     // the chunk of the read
+		{56, 0, 2*chunk + 5, 0},                            // the first of several
+		{56 + chunk + 16, 0, 2*chunk + 5, chunk},           // a later one
+		{56 + 2*(chunk+16), 10, 2*chunk + 5, 2*chunk - 10}, // the last one
+		{second, 2 * chunk, 2*chunk + 6, 5},                // the header of the next part
+		{second, 2*chunk + 5, 2*chunk + 6, 0},
+		{second + 60, 2 * chunk, 2*chunk + 6, 5}, // its first chunk
+	} {
+		object, err := encryption.NewService(ring, encryption.Options{}).OpenObject(t.Context(), photo, env, nil, int64(len(body)))
+		require.NoError(t, err)
+		defer object.Close()
+		readerAt, err := object.NewReaderAt(brokenReaderAt{bytes.NewReader(body), tt.at, broken})
+		require.NoError(t, err)
+		p := make([]byte, tt.to-tt.off)
+		n, err := readerAt.ReadAt(p, int64(tt.off))
+		require.ErrorIs(t, err, broken, tt.at)
+		require.NotErrorIs(t, err, kms.ErrDecrypt)
+		require.Equal(t, tt.want, n, tt.at)
+		require.True(t, bytes.Equal(plain[tt.off:tt.off+n], p[:n]))
+	}
+	object, s := openPhoto(t, random(5))
+	_, err := object.NewReaderAt(brokenReaderAt{bytes.NewReader(s.stored), 3, broken})
+	require.ErrorIs(t, err, broken)
 }
