@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -88,6 +90,18 @@ func TestEveryOperationIsAudited(t *testing.T) {
 	require.ErrorIs(t, err, kms.ErrClosed)
 	require.Len(t, sink.all, before+1, "refusals are audited too")
 	require.Equal(t, got.Context, sink.last(t).Context, "under the same key")
+}
+
+func TestARecordSaysHowLongItTook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sink := &records{}
+		m, b := newManager(t, kms.Options{Audit: kms.AuditOptions{Sink: sink}})
+		b.Delay("DescribeKey", time.Second)
+		_, err := m.DescribeKey(t.Context(), &kms.DescribeKeyRequest{KeyID: "k"})
+		require.NoError(t, err)
+		require.Equal(t, time.Second, sink.last(t).Duration)
+		require.Equal(t, time.Now(), sink.last(t).Time)
+	})
 }
 
 func TestWhoIsNotSaidIsEmpty(t *testing.T) {

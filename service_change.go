@@ -87,7 +87,7 @@ func (s *ServiceManager) hold(ctx context.Context, c Change) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cfg = &c.Config
-	if c.Stored || c.Force {
+	if c.Stored {
 		s.keeper = c.Config.Backend
 	}
 	s.enter(ServiceConfigured, nil)

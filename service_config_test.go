@@ -75,6 +75,11 @@ func TestAConfigurationThatNeverRanOrWasStoredMayBeReplacedByAny(t *testing.T) {
 	require.NoError(t, service.Start(t.Context()))
 	defer service.Stop(t.Context())
 	require.ErrorIs(t, service.Reconfigure(t.Context(), kms.Config{Backend: a}), kms.ErrInvalidConfig)
+
+	// One that is forced and never runs has no objects.
+	require.NoError(t, service.Stop(t.Context()))
+	require.NoError(t, service.Apply(t.Context(), kms.Change{Config: kms.Config{Backend: a}, Hold: true, Force: true}))
+	require.NoError(t, service.Reconfigure(t.Context(), kms.Config{Backend: b}))
 }
 
 func TestHooksAreGivenToConfigurationsThatHaveNone(t *testing.T) {
@@ -95,9 +100,22 @@ func TestHooksAreGivenToConfigurationsThatHaveNone(t *testing.T) {
 	allow := func(context.Context, string, string, kms.EncryptionContext) error { return nil }
 	require.NoError(t, s.service.Reconfigure(t.Context(), kms.Config{Backend: s.backend, Options: kms.Options{Authorize: allow}}))
 	require.NoError(t, use(t, s), "a configuration's own goes first")
+	require.NoError(t, restart(t, s))
 	cfg, err := s.service.Config()
 	require.NoError(t, err)
 	require.Nil(t, cfg.Observer, "the configuration is the one that was given")
+}
+
+func TestALoggerOfTheHooksIsWrittenTo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		s := newService(t, kms.ServiceStopped)
+		s.service.Hooks.Logger = slog.New(slog.NewTextHandler(&out, nil))
+		require.NoError(t, start(t, s))
+		s.backend.FailNext("GenerateDataKey", kms.ErrUnavailable)
+		require.NoError(t, use(t, s))
+		require.Contains(t, out.String(), "kms: backend attempt failed")
+	})
 }
 
 func TestTheConfigurationIsTheOneThatWasGiven(t *testing.T) {
@@ -237,6 +255,7 @@ func TestBackendsAreToldApartByTheirIdentity(t *testing.T) {
 		{"another value", b, mock.New(), false},
 		{"values that cannot be compared", uncomparable{Backend: b}, uncomparable{Backend: b}, false},
 		{"one that does not say", describedConfig{b, "a", nil}, b, false},
+		{"another type with the same identity", describedConfig{b, "/keys", nil}, local.Config{Dir: "/keys", Passphrase: kms.NewSecret([]byte("p"))}, false},
 		{"another type of backend", b, local.Config{Dir: t.TempDir(), Passphrase: kms.NewSecret([]byte("p"))}, false},
 	}
 	for _, tt := range tests {

@@ -34,7 +34,7 @@ func sameBackend(a, b BackendConfig) bool {
 	if ok && okToo {
 		return one.Identity() == other.Identity()
 	}
-	return ok == okToo && reflect.ValueOf(a).Comparable() && a == b
+	return reflect.ValueOf(a).Comparable() && a == b
 }
 
 // Fingerprint returns 64 hex digits that are the same for the same configuration: on every node of a cluster, and before and after a

@@ -2,6 +2,7 @@ package kms_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,6 +92,20 @@ func TestARotationThatFailsKeepsNoOther(t *testing.T) {
 		rotated, err = s.service.RotateDueKeys(t.Context(), day)
 		require.NoError(t, err)
 		require.Equal(t, []string{"a"}, rotated)
+	})
+}
+
+func TestManyPagesOfKeysAreRotated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, kms.ServiceRunning)
+		const n = 1203
+		for i := range n - 1 {
+			createKey(t, s.service, fmt.Sprintf("k%04d", i))
+		}
+		pass(2 * day)
+		rotated, err := s.service.RotateDueKeys(t.Context(), day)
+		require.NoError(t, err)
+		require.Len(t, rotated, n)
 	})
 }
 

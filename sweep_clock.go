@@ -63,7 +63,6 @@ func (s *sweeper) clocks() (moment, error) {
 	if s.halted == nil && ahead.Abs() > clockTolerance {
 		s.halted = fmt.Errorf("%w: the wall clock has moved by %v against the monotonic clock, and no key is removed until the service is started again",
 			ErrUnavailable, ahead)
-		clear(s.seen)
 	}
 	return now, s.halted
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -352,6 +353,7 @@ func TestACancellationBeatsASweepUnderWay(t *testing.T) {
 		})
 		pass(9 * day)
 		require.Equal(t, 2, asked)
+		require.Zero(t, s.backend.Calls("RemoveExpiredKeys"))
 		require.Equal(t, []string{"a", "b"}, s.keys(t))
 	})
 }
@@ -437,6 +439,105 @@ func TestAStoppedServiceSweepsNothing(t *testing.T) {
 		pass(20 * day)
 		require.Equal(t, []string{"a"}, s.keys(t))
 	})
+}
+
+func TestKeysGoWhateverTheirNames(t *testing.T) {
+	sweeping(t, func(t *testing.T, s *sweepSetting) {
+		for _, id := range []string{"z", "m", "a"} {
+			s.schedule(t, id)
+			time.Sleep(time.Second)
+		}
+		pass(8*day - time.Hour)
+		report, err := s.service.SweepExpiredKeys(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []string{"a", "m", "z"}, sorted(report.Removed))
+	})
+}
+
+func TestTheMarkNeverFalls(t *testing.T) {
+	sweeping(t, func(t *testing.T, s *sweepSetting) {
+		high := time.Now().Add(4 * time.Minute).Round(0)
+		s.set(func() { s.state.HighWater = high })
+		_, err := s.service.SweepExpiredKeys(t.Context())
+		require.NoError(t, err, "a little behind is nothing")
+		require.Equal(t, high, s.highWater())
+	})
+}
+
+func TestAClockThatJumpsDuringASweepEndsIt(t *testing.T) {
+	sweeping(t, func(t *testing.T, s *sweepSetting) {
+		s.schedule(t, "a")
+		s.set(func() {
+			s.referenced = func(context.Context, kms.Key) (kms.References, error) {
+				s.set(func() { s.ahead = day })
+				return kms.References{Scanned: "3 buckets"}, nil
+			}
+		})
+		pass(8*day + time.Minute)
+		require.Equal(t, []string{"a"}, s.keys(t))
+		require.True(t, s.status().Halted)
+	})
+}
+
+func TestStopEndsASweep(t *testing.T) {
+	sweeping(t, func(t *testing.T, s *sweepSetting) {
+		s.schedule(t, "a")
+		s.schedule(t, "b")
+		asked := 0
+		s.set(func() {
+			s.referenced = func(ctx context.Context, _ kms.Key) (kms.References, error) {
+				asked++
+				<-ctx.Done()
+				return kms.References{}, ctx.Err()
+			}
+		})
+		pass(8*day + time.Minute)
+		require.Equal(t, 1, asked)
+		require.NoError(t, s.service.Stop(t.Context()))
+		require.Equal(t, 1, asked, "nobody is asked after the end")
+		require.NoError(t, s.status().Err, "an end is no failure")
+		require.Equal(t, []string{"a", "b"}, s.keys(t))
+	})
+}
+
+// Another key by the id, or another date, is another matter, also where both are past.
+func TestAKeyThatIsAnotherBeginsAnew(t *testing.T) {
+	for name, edit := range map[string]func(*kms.Key){
+		"another date": func(k *kms.Key) { k.DeletionDate = k.DeletionDate.Add(-time.Hour) },
+		"made again":   func(k *kms.Key) { k.CreatedAt = k.CreatedAt.Add(time.Hour) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			sweeping(t, func(t *testing.T, s *sweepSetting) {
+				s.schedule(t, "a")
+				edited := &editedList{Backend: s.backend}
+				require.NoError(t, s.service.Apply(t.Context(), kms.Change{Config: kms.Config{Backend: edited}, Force: true}))
+				pass(7*day + 90*time.Minute)
+				require.Equal(t, []string{"a"}, s.status().Waiting)
+				edited.edit.Store(&edit)
+				pass(day)
+				require.Equal(t, []string{"a"}, s.status().Waiting)
+				require.Zero(t, s.backend.Calls("RemoveExpiredKeys"))
+			})
+		})
+	}
+}
+
+// editedList is a backend that lists keys as they are not.
+type editedList struct {
+	*mock.Backend
+	edit atomic.Pointer[func(*kms.Key)]
+}
+
+func (b *editedList) Open(context.Context) (kms.Backend, error) { return b, nil }
+
+func (b *editedList) ListKeys(ctx context.Context, req *kms.ListKeysRequest) (*kms.ListKeysResponse, error) {
+	list, err := b.Backend.ListKeys(ctx, req)
+	if edit := b.edit.Load(); err == nil && edit != nil {
+		for i := range list.Keys {
+			(*edit)(&list.Keys[i])
+		}
+	}
+	return list, err
 }
 
 func TestManyPagesOfKeysAreSwept(t *testing.T) {
