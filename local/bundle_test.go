@@ -136,10 +136,12 @@ func TestImportKilledAtAnyCallIsDoneOrNot(t *testing.T) {
 		b = open(t, c)
 		_, err = unwrap(t, b, "a", blob)
 		require.NoError(t, err)
-		_, err = b.Import(t.Context(), bytes.NewReader(bundle), opts)
-		require.NoError(t, err)
+		if n%5 == 0 {
+			_, err = b.Import(t.Context(), bytes.NewReader(bundle), opts)
+			require.NoError(t, err)
+			require.Len(t, listOf(t, c), len(old)+6)
+		}
 		require.NoError(t, b.Close())
-		require.Len(t, listOf(t, c), len(old)+6)
 	}
 	require.Greater(t, olds, 30)
 	require.Greater(t, news, 5)
