@@ -14,7 +14,8 @@ import (
 // be used by two goroutines at once.
 //
 // Every byte that it releases is authentic. What is not is ErrDecrypt, and so is a body that is shorter or longer than the envelope says: io.EOF comes
-// only after all of it. Whether all parts of an object are those that it was completed with is known, and checked, before the last of them is released. An error of stored is returned wrapped. Errors stay. Close wipes; it does not close stored, which the caller has opened.
+// only after all of it. Whether all parts of an object are those that it was completed with is known, and checked, before the
+// last chunk of plaintext is released. An error of stored is returned wrapped. Errors stay. Close wipes; it does not close stored, which the caller has opened.
 func (s *Service) DecryptStream(ctx context.Context, id ObjectID, env *Envelope, req *Request, stored io.Reader) (io.ReadCloser, error) {
 	defer req.customerKey().Destroy()
 	if stored == nil {

@@ -11,7 +11,7 @@ import (
 // EncryptStream starts to encrypt the body of an object. It asks the KeyService for a data key, under the object's name, and reads nothing of plain
 // yet. The stored body is read from the EncryptedObject, and with its last byte the [Envelope] is ready to be stored too.
 //
-// Where the request declares the size, the envelope is ready at once. A body of another size then fails with ErrInvalidRequest before its end; at
+// Where the request declares the size, the envelope is ready at once. A body of another size then fails with ErrInvalidRequest, and the [*Error] IncompleteBody, before its end; at
 // most one byte behind the declared size is read.
 func (s *Service) EncryptStream(ctx context.Context, id ObjectID, req *Request, plain io.Reader) (*EncryptedObject, error) {
 	defer req.customerKey().Destroy()

@@ -3,7 +3,7 @@
 // A PUT runs the body through [Service.EncryptStream] and stores two things: the encrypted body, and beside it, with the
 // object's metadata, the [Envelope]. A GET gives both back to [Service.DecryptStream], or to [Service.OpenObject] for ranges.
 // [Service.Rewrap] makes a new envelope for the same body, for a copy, a rename or another key. An [Upload] makes an object of
-// parts, which is read like any other.
+// parts, which is read like any other. What a server knows of the plaintext and must not store in clear, such as a checksum, [EncryptedObject.SealAttribute] seals.
 //
 // A data key of the KeyService, or the client's own key, seals one random object key for each object, and that encrypts the body in chunks.
 // The envelope holds no secret, and nothing in it can be changed unnoticed: opening the object key authenticates all of it, together

@@ -41,7 +41,7 @@ func (o *Object) Part(number int) (off, size int64, err error) {
 // Span returns which bytes of the stored body [Object.Range] reads for n bytes from off: length bytes from start, in whole chunks, with the headers that lie between
 // them. A span that begins with the first chunk of the body, or of a part, begins with the header before it. For any other span that header, StoredSize(0)-16 bytes
 // where the body or the part begins, may be read too. The last chunk of the body or of a part, which may be empty, belongs to
-// the ranges that end with it. A range that is not within the object is ErrInvalidRequest.
+// the ranges that end with it. A range that is not within the object is ErrInvalidRequest, with the [*Error] InvalidRange.
 func (o *Object) Span(off, n int64) (start, length int64, err error) {
 	s, err := o.messages.layout.stretch(off, n)
 	return s.start, s.length, err

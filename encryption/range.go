@@ -19,7 +19,7 @@ import (
 //
 // A range sees that a part was replaced by an earlier upload of the same part and size only if it is the whole object: servers delete such uploads.
 //
-// A range that is not within the object is ErrInvalidRequest. An error of fetch is returned as it is.
+// A range that is not within the object is ErrInvalidRequest, with the [*Error] InvalidRange. An error of fetch is returned as it is.
 func (o *Object) Range(ctx context.Context, off, n int64, fetch func(ctx context.Context, off, n int64) (io.ReadCloser, error)) (io.ReadCloser, error) {
 	if fetch == nil {
 		return nil, fmt.Errorf("%w: fetch is nil", kms.ErrInvalidRequest)
