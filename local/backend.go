@@ -17,7 +17,8 @@ import (
 //
 // A damaged record is ErrKeyMaterial for its own key, and hides no other. A file system that fails is
 // ErrUnavailable: then the former state stands. A key directory that another user could read or that was replaced by an older copy is
-// ErrPermission or ErrKeyMaterial.
+// ErrPermission or ErrKeyMaterial. Where the directory was moved, replaced or deleted since it was opened, changes, lists, missing
+// keys and HealthCheck are ErrUnavailable; where its root key was changed, all but Close is ErrKeyMaterial. Both are mended by opening it anew.
 type Backend struct {
 	*ring
 }

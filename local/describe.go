@@ -9,26 +9,23 @@ import (
 
 var _ kms.ConfigDescriber = Config{}
 
-// Identity returns the absolute path of the directory, links unresolved. It implements [kms.ConfigDescriber].
+// Identity returns the absolute path of the directory: whatever opens it, it holds the same keys.
 func (c Config) Identity() string {
-	dir, err := filepath.Abs(c.Dir)
+	path, err := filepath.Abs(c.Dir)
 	if err != nil {
-		return c.Dir
+		return filepath.Clean(c.Dir)
 	}
-	return dir
+	return path
 }
 
-// Settings returns which kind of secret there is, and what else is configured. It implements [kms.ConfigDescriber].
+// Settings returns what kind of secret opens the directory, and whether keys may be in memory that is not locked.
 func (c Config) Settings() map[string]string {
-	settings := map[string]string{"allow_unlocked_memory": strconv.FormatBool(c.AllowUnlockedMemory)}
+	kind := "raw"
 	switch {
-	case c.RootKey != nil:
-		settings["root"] = "key"
 	case c.Passphrase != nil:
-		settings["root"] = "passphrase"
+		kind = "passphrase"
 	case c.RootKeyFile != "":
-		settings["root"] = "key file"
-		settings["root_key_file"] = c.RootKeyFile
+		kind = "file"
 	}
-	return settings
+	return map[string]string{"root key": kind, "unlocked memory": strconv.FormatBool(c.AllowUnlockedMemory)}
 }

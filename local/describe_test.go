@@ -1,9 +1,8 @@
 package local_test
 
 import (
-	"fmt"
+	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,31 +11,23 @@ import (
 	"github.com/objectkms/kms/local"
 )
 
-func TestTheIdentityOfAConfigurationIsItsDirectory(t *testing.T) {
-	t.Chdir(t.TempDir())
-	abs, err := filepath.Abs("keys")
+func TestConfigsOfOneDirectoryHaveOneIdentity(t *testing.T) {
+	here, err := os.Getwd()
 	require.NoError(t, err)
-	for _, dir := range []string{"keys", "./keys/", abs, filepath.Join("x", "..", "keys")} {
-		require.Equal(t, abs, local.Config{Dir: dir}.Identity())
+	for _, dir := range []string{"keys", "./keys", "x/../keys/", filepath.Join(here, "keys")} {
+		require.Equal(t, filepath.Join(here, "keys"), local.Config{Dir: dir, RootKeyFile: "f"}.Identity())
 	}
-	require.NotEqual(t, abs, local.Config{Dir: "other"}.Identity())
+	require.NotEqual(t, local.Config{Dir: "keys"}.Identity(), local.Config{Dir: "keys2"}.Identity())
 }
 
 func TestSettingsSayNoSecret(t *testing.T) {
-	secret := strings.Repeat("s", 32)
-	tests := []struct {
-		name string
-		cfg  local.Config
-		want string
-	}{
-		{"root key", local.Config{RootKey: kms.NewSecret([]byte(secret))}, "map[allow_unlocked_memory:false root:key]"},
-		{"passphrase", local.Config{Passphrase: kms.NewSecret([]byte(secret))}, "map[allow_unlocked_memory:false root:passphrase]"},
-		{"key file", local.Config{RootKeyFile: "f", AllowUnlockedMemory: true}, "map[allow_unlocked_memory:true root:key file root_key_file:f]"},
-		{"nothing", local.Config{}, "map[allow_unlocked_memory:false]"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			require.Equal(t, tt.want, fmt.Sprint(tt.cfg.Settings()))
-		})
+	text := kms.NewSecret([]byte("SENSITIVE"))
+	for kind, c := range map[string]local.Config{
+		"raw":        {RootKey: text},
+		"passphrase": {Passphrase: text, AllowUnlockedMemory: true},
+		"file":       {RootKeyFile: "SENSITIVE"},
+	} {
+		unlocked := map[bool]string{true: "true", false: "false"}[c.AllowUnlockedMemory]
+		require.Equal(t, map[string]string{"root key": kind, "unlocked memory": unlocked}, c.Settings())
 	}
 }

@@ -6,7 +6,12 @@
 //	keys, err := kms.Open(ctx, kms.Config{Backend: local.Config{Dir: dir, RootKey: root}})
 //
 // Several processes may share one directory on a local file system of one machine; a change by one is seen by the others
-// at once; the caches of a [kms.Manager] see it within their TTL.
+// at once; the caches of a [kms.Manager] see it within their TTL. Nobody removes keys whose deletion date has passed by himself: that is
+// RemoveExpiredKeys, which the sweep of a [kms.ServiceManager] calls where it is switched on.
+//
+// [Backend.Export] writes all keys into one sealed bundle, for backups and for the way to another backend, and [Backend.Import] reads it.
+// [ChangeRootKey] seals a directory under another root key.
+//
 // The directory, and everything in it, must belong to the user that the process runs as, with mode 0700, and 0600 for files.
 //
 // The root key and the master keys in use lie in locked memory, and core dumps of the process are turned
@@ -29,7 +34,8 @@ import (
 // Config is a directory and what its root key comes from: exactly one of RootKey, Passphrase and
 // RootKeyFile.
 type Config struct {
-	// Dir is the directory of the keys. It is made at first use, with mode 0700. It may not be a symbolic link itself.
+	// Dir is the directory of the keys. It is made at first use, with mode 0700, and so are the directories above it that are missing. It
+	// may not be a symbolic link itself.
 	Dir string
 	// RootKey is 32 uniformly random bytes, not all of them zero. It stays the caller's, who may
 	// destroy it once Open has returned, unless Open is to be called again.
@@ -38,8 +44,10 @@ type Config struct {
 	// memory to stretch it. It stays the caller's, as RootKey does.
 	Passphrase *kms.Secret
 	// RootKeyFile is the path of a file with the root key, for development: who copies the disk has
-	// both. Where there is neither the file nor a key it is made, in a directory that must exist and is not Dir or inside it, symbolic
-	// links resolved. It holds 32 random bytes as one line of base64, and has mode 0600.
+	// both. Where there is neither the file nor a key it is made, in a directory that must exist, is not Dir or inside it, symbolic
+	// links resolved, and is not one that anybody may write to, unless only the owner of a file may remove it there, as in /tmp. It holds 32
+	// random bytes as one line of base64, and has mode 0600. Of two first openings with two such files at the same time one fails, and leaves a
+	// file behind that nothing is sealed under.
 	RootKeyFile string
 	// AllowUnlockedMemory permits ordinary memory for keys where the system lets the process lock
 	// none. Then keys may be written to swap. Without it Open fails.
