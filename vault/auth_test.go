@@ -147,6 +147,23 @@ func TestATokenFileThatIsReplacedIsPickedUp(t *testing.T) {
 	})
 }
 
+func TestATokenFileIsLookedAtOnceASecond(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	synctest.Test(t, func(t *testing.T) {
+		v := newBubbleVault()
+		write(t, file, v.give(0))
+		c := v.open(t, TokenFileAuth{file})
+		looks := 0
+		changed := c.session.source.changed
+		c.session.source.changed = func() bool { looks++; return changed() }
+		for range 100 {
+			time.Sleep(100 * time.Millisecond)
+			require.NoError(t, use(t, c))
+		}
+		require.Equal(t, 10, looks)
+	})
+}
+
 func TestATokenFileThatIsReplacedAfterItsTokenDied(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	synctest.Test(t, func(t *testing.T) {
@@ -154,7 +171,10 @@ func TestATokenFileThatIsReplacedAfterItsTokenDied(t *testing.T) {
 		write(t, file, v.give(time.Hour))
 		c := v.open(t, TokenFileAuth{file})
 		v.revoke()
-		require.ErrorIs(t, use(t, c), kms.ErrPermission)
+		for range 60 {
+			require.ErrorIs(t, use(t, c), kms.ErrPermission)
+			time.Sleep(time.Second)
+		}
 		replaceFile(t, file, v.give(time.Hour))
 		time.Sleep(lookPause)
 		require.NoError(t, use(t, c), "the pause after a refusal is over when there is another token")

@@ -51,7 +51,7 @@ func (c *client) leader(from *url.URL, location string) (*url.URL, error) {
 	switch {
 	case err != nil || location == "" || to.Hostname() == "":
 		return nil, fmt.Errorf("%w: redirected to what is no URL", kms.ErrUnavailable)
-	case to.Path != from.Path || to.RawQuery != "" || to.User != nil:
+	case to.EscapedPath() != from.EscapedPath() || to.RawQuery != "" || to.User != nil:
 		return nil, fmt.Errorf("%w: redirected to another path of %q", kms.ErrUnavailable, to.Host)
 	case to.Scheme == "https":
 		return to, nil

@@ -387,6 +387,7 @@ func TestRedirects(t *testing.T) {
 		{"in clear from https to loopback", "https://a/v1/k", "http://localhost/v1/k", false, false},
 		{"from loopback in clear", "http://127.0.0.1/v1/k", "http://b/v1/k", false, false},
 		{"to another path", "https://a/v1/k", "https://b/v1/sys/seal", false, false},
+		{"to the path in another spelling", "https://a/v1/k/l", "https://b/v1/k%2fl", false, false},
 		{"with a query", "https://a/v1/k", "https://b/v1/k?list=true", false, false},
 		{"with a password", "https://a/v1/k", "https://u:p@b/v1/k", false, false},
 		{"to another scheme", "https://a/v1/k", "ftp://b/v1/k", false, false},

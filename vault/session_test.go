@@ -115,7 +115,7 @@ func TestManyBarredRequestsAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newBubbleVault()
 		c := v.open(t, appRole())
-		for i := range 3 * maxBarred {
+		for i := range maxBarred + 10 {
 			path := fmt.Sprintf("transit/keys/k%d", i)
 			v.set(func() { v.denied = path })
 			require.ErrorIs(t, c.do(t.Context(), "GET", path, nil, nil), kms.ErrPermission)
@@ -156,6 +156,13 @@ func TestCredentialsThatAreGone(t *testing.T) {
 		time.Sleep(longestPause)
 		require.NoError(t, use(t, c))
 		require.NoError(t, c.health(t.Context()))
+
+		v.set(func() { v.secret = "" })
+		v.revoke()
+		require.ErrorIs(t, use(t, c), kms.ErrPermission)
+		v.set(func() { v.secret = bubbleSecret })
+		time.Sleep(firstPause)
+		require.NoError(t, use(t, c), "after a success the pause is a short one again")
 	})
 }
 

@@ -89,6 +89,8 @@ func parseAddress(address string) (*url.URL, error) {
 		return nil, fmt.Errorf("%w: address does not begin with https:// or http://", kms.ErrInvalidConfig)
 	case u.Hostname() == "":
 		return nil, fmt.Errorf("%w: address has no host", kms.ErrInvalidConfig)
+	case !isHost(u.Hostname()):
+		return nil, fmt.Errorf("%w: host of the address is %q, want a name in ASCII or an IP address", kms.ErrInvalidConfig, u.Hostname())
 	case u.User != nil:
 		return nil, fmt.Errorf("%w: address holds a user name or password, want none", kms.ErrInvalidConfig)
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
@@ -101,6 +103,13 @@ func parseAddress(address string) (*url.URL, error) {
 	}
 	u.Path = ""
 	return u, nil
+}
+
+func isHost(host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Zone() == "" || isSegment(ip.Zone())
+	}
+	return isSegment(host)
 }
 
 func (c Config) checkPlainHTTP(address *url.URL) error {

@@ -1,0 +1,115 @@
+package vault
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/objectkms/kms"
+)
+
+func FuzzAnswer(f *testing.F) {
+	for _, body := range []string{``, `{}`, `{"errors":[]}`, `{"errors":["x"]}`, `{"errors":null}`, `{"errors":[1]}`, `{"data":null}`, `{"data":{"value":"v"}}`, `<html>`, `[`, `null`, `"x"`, "\x00", `{"data":{"value":7}}`} {
+		for _, status := range []int{200, 204, 307, 400, 403, 404, 412, 429, 500, 503} {
+			f.Add(status, body, "1")
+		}
+	}
+	f.Fuzz(func(t *testing.T, status int, body, after string) {
+		resp := &http.Response{StatusCode: status, Header: http.Header{"Retry-After": {after}}}
+		whole := json.Valid([]byte(body))
+		a, err := newAnswer(resp, []byte(body), &request{})
+		if err == nil {
+			var out result
+			err = a.decode(&out)
+		}
+		switch {
+		case err == nil:
+			require.True(t, status >= 200 && status <= 299 && (whole || status == 204 && strings.TrimSpace(body) == ""), "a success is a whole one")
+		case !whole:
+			require.ErrorIs(t, err, kms.ErrUnavailable, "nothing follows from half an answer")
+		case errors.Is(err, kms.ErrKeyNotFound):
+			require.Equal(t, 404, status)
+		case errors.Is(err, kms.ErrPermission):
+			require.Contains(t, []int{401, 403}, status)
+		case errors.Is(err, kms.ErrInvalidRequest):
+			require.True(t, isClientError(status))
+		default:
+			require.ErrorIs(t, err, kms.ErrUnavailable)
+		}
+		require.GreaterOrEqual(t, retryAfter(resp.Header), seconds(0))
+	})
+}
+
+func FuzzMessages(f *testing.F) {
+	f.Add("permission denied", "hvs.token-of-some-length", "c2VjcmV0IHBsYWludGV4dA==")
+	f.Add("echo hvs.token-of-some-length", "hvs.token-of-some-length", "x")
+	f.Add("tokentoken-token", "token-to", "to")
+	f.Add(strings.Repeat("é", 400), "12345678", "12345678")
+	f.Fuzz(func(t *testing.T, message, token, value string) {
+		body, err := json.Marshal(map[string]any{"batch": []any{map[string]string{"plaintext": value}}})
+		require.NoError(t, err)
+		for _, m := range redact([]string{message, token, value}, &request{token: token, body: body}) {
+			require.LessOrEqual(t, len(m), maxMessageSize+len("…"))
+			require.NotContains(t, m, "\n")
+			if checkToken([]byte(token)) == nil && len(token) >= minSecretSize && !strings.Contains(redacted, token) {
+				require.NotContains(t, strings.ReplaceAll(m, redacted, "\x00"), token)
+			}
+		}
+	})
+}
+
+func FuzzAddress(f *testing.F) {
+	for _, a := range []string{"", "https://vault.example:8200", "http://[::1%25lo]:1", "https://u:p@h", "https://h/p", "HTTPS://H", "https://h:99999", "https://h:", "//h", "https:h", "https://h?#", "http://127.1", "https://[::]"} {
+		f.Add(a)
+	}
+	f.Fuzz(func(t *testing.T, address string) {
+		u, err := parseAddress(address)
+		if err != nil {
+			require.ErrorIs(t, err, kms.ErrInvalidConfig)
+			return
+		}
+		require.Equal(t, url.URL{Scheme: u.Scheme, Host: u.Host}, *u, "an address is a scheme and a host")
+		again, err := parseAddress(u.String())
+		require.NoError(t, err)
+		require.Equal(t, u, again)
+	})
+}
+
+func FuzzPath(f *testing.F) {
+	for _, path := range []string{"secret/data/objectkms/keys/k", "..", "a/../b", "a//b", "a?b", "a%2e%2e/b", "/a", "a/", "", "a\x00b", "é"} {
+		f.Add(path)
+	}
+	base := &url.URL{Scheme: "https", Host: "vault.example", Path: "/"}
+	f.Fuzz(func(t *testing.T, path string) {
+		req, err := newRequest("GET", path, nil)
+		if err != nil {
+			require.ErrorIs(t, err, kms.ErrInvalidRequest)
+			return
+		}
+		require.Equal(t, "https://vault.example/v1/"+path, base.JoinPath("v1", req.path).String(), "what is sent is what was checked")
+	})
+}
+
+func FuzzRedirect(f *testing.F) {
+	for _, to := range []string{"", "https://b/v1/k", "http://b/v1/k", "/v1/k", "//b/v1/k", "https://b/v1/../k", "https://u@b/v1/k", "https://b/v1%2fk", "\x00"} {
+		f.Add(to)
+	}
+	from := &url.URL{Scheme: "https", Host: "a", Path: "/v1/k"}
+	f.Fuzz(func(t *testing.T, location string) {
+		to, err := (&client{}).leader(from, location)
+		if err != nil {
+			require.ErrorIs(t, err, kms.ErrUnavailable)
+			return
+		}
+		require.Equal(t, "https", to.Scheme)
+		require.NotEmpty(t, to.Hostname())
+		require.Nil(t, to.User)
+		require.Equal(t, "/v1/k", to.EscapedPath())
+		require.Empty(t, to.RawQuery)
+	})
+}
