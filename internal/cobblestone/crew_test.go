@@ -2,7 +2,6 @@ package cobblestone_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"testing"
@@ -184,6 +183,20 @@ func TestACrewReleasesOnlyWhatIsAuthentic(t *testing.T) {
 	})
 }
 
+// TestACrewSeesEveryCut cuts a message before each chunk, and in it: at an edge, what is left looks like a message without its last chunk.
+func TestACrewSeesEveryCut(t *testing.T) {
+	plain := randomBytes(stretch + 4*slab)
+	message := mustSeal(t, plain)
+	for k := cobblestone.StretchChunks - 1; k <= len(plain)/chunk; k++ {
+		for _, left := range []int{0, 1, 16} {
+			cut := message[:header+k*storedChunk+left]
+			if len(cut) < len(message) {
+				requireReleased(t, plain, cut, k, 3)
+			}
+		}
+	}
+}
+
 func TestACrewSeesAnExtension(t *testing.T) {
 	plain := randomBytes(2*stretch - 1)
 	message := mustSeal(t, plain)
@@ -307,30 +320,30 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestACrewComesToTheChunkLimit(t *testing.T) {
 	const chunks = cobblestone.StretchChunks + cobblestone.SlabChunks + 3
-	enc := newEncryptReader(t, bytes.NewReader(make([]byte, chunks*chunk)))
-	enc.SetChunk(cobblestone.MaxChunks - chunks)
-	full, err := writeOn(t, 2, enc)
-	require.Equal(t, cobblestone.ErrTooLong, err)
-	require.Equal(t, chunks*storedChunk, full.Len())
-	require.True(t, full.madeByCrew())
-
-	enc = newEncryptReader(t, bytes.NewReader(make([]byte, chunks*chunk-1)))
-	head := enc.Header()
-	enc.SetChunk(cobblestone.MaxChunks - chunks)
-	sealed, err := writeOn(t, 2, enc)
-	require.NoError(t, err, "a last chunk with the greatest number")
-
-	open := func(more []byte) (*collector, error) {
-		dec := newDecryptReader(t, io.MultiReader(bytes.NewReader(head[:]), bytes.NewReader(sealed.Bytes()), bytes.NewReader(more)))
-		dec.SetChunk(cobblestone.MaxChunks - chunks)
-		return writeOn(t, 2, dec)
+	seal := func(size int) (head [header]byte, sealed *collector, err error) {
+		r := newEncryptReader(t, bytes.NewReader(make([]byte, size)))
+		head = r.Header()
+		r.SetChunk(cobblestone.MaxChunks - chunks)
+		sealed, err = writeOn(t, 2, r)
+		return head, sealed, err
 	}
-	opened, err := open(nil)
+	open := func(head [header]byte, sealed []byte) (*collector, error) {
+		r := newDecryptReader(t, io.MultiReader(bytes.NewReader(head[:]), bytes.NewReader(sealed)))
+		r.SetChunk(cobblestone.MaxChunks - chunks)
+		return writeOn(t, 2, r)
+	}
+
+	head, sealed, err := seal(chunks*chunk - 1)
+	require.NoError(t, err, "a last chunk with the greatest number")
+	opened, err := open(head, sealed.Bytes())
 	require.NoError(t, err)
 	require.Equal(t, chunks*chunk-1, opened.Len())
 
-	dec := newDecryptReader(t, io.MultiReader(bytes.NewReader(head[:]), bytes.NewReader(full.Bytes()), bytes.NewReader(make([]byte, 16))))
-	dec.SetChunk(cobblestone.MaxChunks - chunks)
-	_, err = writeOn(t, 2, dec)
-	require.True(t, errors.Is(err, cobblestone.ErrOpen))
+	head, sealed, err = seal(chunks * chunk)
+	require.Equal(t, cobblestone.ErrTooLong, err)
+	require.Equal(t, chunks*storedChunk, sealed.Len())
+	require.True(t, sealed.madeByCrew())
+	opened, err = open(head, append(sealed.Bytes(), make([]byte, 16)...))
+	require.Equal(t, cobblestone.ErrOpen, err)
+	require.Equal(t, chunks*chunk, opened.Len())
 }
