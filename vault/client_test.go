@@ -94,6 +94,8 @@ func TestAClientOfTheCallersWithAnotherLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newBubbleVault()
 		own := ownClient(t, "https://vault.example", v)
+		own.AddHeader(tokenHeader, "hvs.own-token")
+		own.SetClientTimeout(3 * time.Second)
 		c, err := newClientFrom(t.Context(), own, Config{Auth: appRole(), Namespace: "other", MaxConcurrent: 2})
 		require.NoError(t, err)
 		defer c.close()
@@ -103,6 +105,11 @@ func TestAClientOfTheCallersWithAnotherLogin(t *testing.T) {
 			require.Equal(t, "other", r.ns)
 		}
 		require.Equal(t, 2, cap(c.slots))
+
+		v.set(func() { v.delay = time.Hour })
+		start := time.Now()
+		require.ErrorIs(t, use(t, c), kms.ErrUnavailable)
+		require.Equal(t, 3*time.Second, time.Since(start), "its timeout is used")
 	})
 }
 

@@ -23,9 +23,6 @@ func (c *client) releaseSlot() { <-c.slots }
 
 // guarded sends a request unless the breaker is open, and tells the breaker what became of it.
 func (c *client) guarded(ctx context.Context, req *request) (*answer, error) {
-	if ctx.Err() != nil {
-		return nil, contextError(ctx, "before the request to Vault")
-	}
 	if err := c.breaker.Allow(); err != nil {
 		return nil, fmt.Errorf("%w: %w", kms.ErrUnavailable, err)
 	}

@@ -276,10 +276,10 @@ func TestCloseEndsTheCallsUnderWay(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, 64, c.stats().InFlight)
 		c.close()
+		require.Zero(t, c.stats().InFlight, "it waits until they have ended")
 		for _, err := range <-errs {
 			require.ErrorIs(t, err, kms.ErrClosed)
 		}
-		require.Zero(t, c.stats().InFlight)
 	})
 }
 
