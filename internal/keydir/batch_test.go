@@ -316,6 +316,47 @@ func TestOneFailureInABatchLeavesTheOldOrTheNewState(t *testing.T) {
 	}
 }
 
+// The batch file is visible, but cannot be made durable, and taking it away cannot be made durable either: until that is known nobody touches
+// the files that it names, and whichever way it turns out, the directory is whole.
+func TestBatchInDoubtIsLeftForTheNext(t *testing.T) {
+	for name, comesBack := range map[string]bool{"the batch file is gone": false, "a power cut brings it back": true} {
+		for _, failing := range []string{"sync .", "remove batch"} {
+			t.Run(name+", "+failing, func(t *testing.T) {
+				dir, tp, word := batchDir(t), &tape{}, ""
+				d, linked := openTaped(t, dir, tp, keydir.Options{}), false
+				tp.reset(func(_ int, call string) error {
+					linked = linked || strings.HasPrefix(call, "link .new batch")
+					if linked && (call == "sync ." || call == failing) {
+						text, err := os.ReadFile(filepath.Join(dir, "batch"))
+						if err == nil {
+							word = string(text)
+						}
+						return syscall.EIO
+					}
+					return nil
+				})
+				require.ErrorIs(t, runBatch(t, d), syscall.EIO)
+				require.NotContains(t, tp.changes(), "remove keys/.set-a.json")
+				_, stable, err := d.Stamp(t.Context())
+				require.NoError(t, err)
+				require.False(t, stable)
+				_, err = d.Get(t.Context(), "a")
+				require.ErrorIs(t, err, kms.ErrUnavailable)
+				require.Len(t, word, 27)
+				tp.reset(nil)
+				require.NoError(t, d.Close())
+				want := "new"
+				if comesBack {
+					require.NoError(t, os.WriteFile(filepath.Join(dir, "batch"), []byte(word), 0o600))
+				} else if failing == "sync ." {
+					want = "old"
+				}
+				require.Equal(t, want, findState(t, dir))
+			})
+		}
+	}
+}
+
 // A batch file that a power cut has brought back, although it was removed, must not take a part of a later batch with it.
 func TestABatchFileThatComesBackChangesNothing(t *testing.T) {
 	dir, word := batchDir(t), ""

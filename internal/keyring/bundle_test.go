@@ -270,6 +270,8 @@ func TestExportPassesErrorsOn(t *testing.T) {
 	broken := errors.New("broken")
 	_, err := ring.Export(t.Context(), failingWriter{broken}, kms.ExportOptions{Key: bundleKey()})
 	require.ErrorIs(t, err, broken)
+	_, err = ring.Export(t.Context(), &hiccup{err: broken}, kms.ExportOptions{Key: bundleKey()})
+	require.ErrorIs(t, err, broken, "the first line is lost")
 	for _, op := range []string{"List", "Stamp"} {
 		store.fault = failOn(op, broken)
 		_, err = ring.Export(t.Context(), io.Discard, kms.ExportOptions{Key: bundleKey()})
@@ -289,6 +291,17 @@ func TestExportPassesErrorsOn(t *testing.T) {
 type failingWriter struct{ err error }
 
 func (w failingWriter) Write([]byte) (int, error) { return 0, w.err }
+
+// A hiccup is a writer that fails once.
+type hiccup struct{ err error }
+
+func (w *hiccup) Write(p []byte) (int, error) {
+	err := w.err
+	if w.err = nil; err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
 
 func failOn(op string, err error) func(string) error {
 	return func(called string) error {
