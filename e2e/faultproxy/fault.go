@@ -56,15 +56,15 @@ func First(n int, f Fault) Plan {
 	}
 }
 
-// Bursts makes n requests fail, lets n pass, and so on.
-func Bursts(n int, f Fault) Plan {
+// Bursts makes some requests fail, lets others pass, and begins again.
+func Bursts(fail, pass int, f Fault) Plan {
 	var mu sync.Mutex
 	seen := 0
 	return func(Request) Fault {
 		mu.Lock()
 		defer mu.Unlock()
-		seen++
-		if (seen-1)/n%2 == 0 {
+		defer func() { seen++ }()
+		if seen%(fail+pass) < fail {
 			return f
 		}
 		return Fault{}

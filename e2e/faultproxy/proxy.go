@@ -50,6 +50,9 @@ func Start(t testing.TB, target string) *Proxy {
 	return p
 }
 
+// Target returns the URL of the server behind it.
+func (p *Proxy) Target() string { return p.target }
+
 // URL returns where the proxy listens.
 func (p *Proxy) URL() string { return p.front.URL }
 

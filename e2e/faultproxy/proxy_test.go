@@ -95,7 +95,7 @@ func TestPlans(t *testing.T) {
 	}
 	require.Equal(t, []int{500, 500, 500, 500, 500}, statuses(faultproxy.Always(fault)))
 	require.Equal(t, []int{500, 500, 0, 0, 0}, statuses(faultproxy.First(2, fault)))
-	require.Equal(t, []int{500, 500, 0, 0, 500}, statuses(faultproxy.Bursts(2, fault)))
+	require.Equal(t, []int{500, 500, 0, 500, 500}, statuses(faultproxy.Bursts(2, 1, fault)))
 	method := func(name string) func(faultproxy.Request) bool {
 		return func(r faultproxy.Request) bool { return r.Method == name }
 	}
