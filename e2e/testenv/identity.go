@@ -74,12 +74,21 @@ func (r *Role) NewSecretID(t testing.TB) string {
 	return made.Data["secret_id"].(string)
 }
 
-// Revoke ends a role: nobody can log in with it, and the tokens that it has given are dead.
-func (r *Role) Revoke(t testing.TB) {
+// RevokeTokens makes all tokens that the role has given dead.
+func (r *Role) RevokeTokens(t testing.TB) {
 	t.Helper()
-	_, err := r.client.Logical().DeleteWithContext(t.Context(), r.path())
-	must(t, err, "deleting a role")
 	must(t, r.client.Sys().RevokePrefixWithContext(t.Context(), "auth/"+r.Mount+"/login"), "revoking the tokens of a role")
+}
+
+// RevokeSecretIDs makes all secret ids of the role useless.
+func (r *Role) RevokeSecretIDs(t testing.TB) {
+	t.Helper()
+	list, err := r.client.Logical().ListWithContext(t.Context(), r.path()+"/secret-id")
+	must(t, err, "listing secret ids")
+	for _, accessor := range list.Data["keys"].([]any) {
+		_, err := r.client.Logical().WriteWithContext(t.Context(), r.path()+"/secret-id-accessor/destroy", map[string]any{"secret_id_accessor": accessor})
+		must(t, err, "revoking a secret id")
+	}
 }
 
 // Write writes to a path of the server's API.

@@ -44,6 +44,11 @@ func NewMounts(t testing.TB) *Mounts {
 		t.Fatalf("testenv: %s is set, but not %s", api.EnvVaultAddress, api.EnvVaultToken)
 	}
 	m := newMounts(t, url, os.Getenv(api.EnvVaultCACert), token)
+	m.unmountAfter(t)
+	return m
+}
+
+func (m *Mounts) unmountAfter(t testing.TB) {
 	t.Cleanup(func() {
 		// The test's own context has ended by now.
 		for _, mount := range []string{m.Transit, m.KV} {
@@ -52,13 +57,20 @@ func NewMounts(t testing.TB) *Mounts {
 			}
 		}
 	})
-	return m
 }
 
 // Mounts mounts fresh engines on this server. They go with the server.
 func (s *Server) Mounts(t testing.TB) *Mounts {
 	t.Helper()
 	return newMounts(t, s.url, s.ca, s.keys.root)
+}
+
+// Fresh mounts other engines on the same server, and unmounts them when the test has ended.
+func (m *Mounts) Fresh(t testing.TB) *Mounts {
+	t.Helper()
+	other := newMounts(t, m.Address, m.CAFile, m.Token)
+	other.unmountAfter(t)
+	return other
 }
 
 func newMounts(t testing.TB, url, caFile, token string) *Mounts {

@@ -111,7 +111,8 @@ func TestIdentities(t *testing.T) {
 	_, err = client.Logical().ReadWithContext(t.Context(), m.KV+"/data/x")
 	require.ErrorContains(t, err, "403")
 
-	role.Revoke(t)
+	role.RevokeTokens(t)
+	role.RevokeSecretIDs(t)
 	_, err = client.Auth().Token().LookupSelfWithContext(t.Context())
 	require.ErrorContains(t, err, "403")
 	_, err = login(role.SecretID)
