@@ -154,8 +154,8 @@ func (s *kvStore) mutateOnce(ctx context.Context, id string, change func(old []b
 	if next.Deleted {
 		return s.destroy(ctx, id, version+1)
 	}
-	// The change is made. Where this copy fails, the next change makes it.
-	_ = s.keepCopy(ctx, id, version+1, next)
+	// The change is made. A copy that fails here is made before the next change.
+	_ = s.kv.write(ctx, historyName(id, version+1), 0, next)
 	return nil
 }
 
