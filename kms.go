@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// KeyService is what can be done with master keys. Every backend, [*Manager] and the service of package encryption are one.
+// KeyService is what can be done with master keys. Every backend, [*Manager], [*ServiceManager] and the service of package encryption are one.
 // Implementations are safe for concurrent use, and obey ctx in every call.
 //
 // Slices, maps and secrets in a request stay the caller's; those in a response are the
@@ -34,7 +34,7 @@ type KeyService interface {
 	// hides no other key.
 	ListKeys(ctx context.Context, req *ListKeysRequest) (*ListKeysResponse, error)
 	// DeleteKey schedules the deletion of a key, or deletes it at once where the request says so. A
-	// key whose date has passed is gone when somebody calls RemoveExpiredKeys: nothing here does so by itself.
+	// key whose date has passed is gone when somebody calls RemoveExpiredKeys, as a [ServiceManager] with a sweep does.
 	DeleteKey(ctx context.Context, req *DeleteKeyRequest) (*DeleteKeyResponse, error)
 	// CancelKeyDeletion takes a scheduled deletion back and leaves the key Disabled. A key that is
 	// not pending deletion is ErrInvalidRequest.

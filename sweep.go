@@ -40,8 +40,9 @@ type SweepState struct {
 
 // References is what was found of the uses of a key.
 type References struct {
-	InUse   bool   // something needs the key
-	Scanned string // what was looked at, such as "12 buckets, 40,211 envelopes"; where it is empty the key stays
+	InUse    bool   // something needs the key
+	Complete bool   // all that could need it was looked at; else the key stays
+	Scanned  string // what was looked at, such as "12 buckets, 40,211 envelopes", for people
 }
 
 // SweepReport is what one sweep did.
@@ -171,8 +172,8 @@ func (s *ServiceManager) askReferences(ctx context.Context, due map[string]Key, 
 			reason = "its references could not be looked for: " + err.Error()
 		case found.InUse:
 			reason = "it is referenced"
-		case found.Scanned == "":
-			reason = "nothing was scanned for references"
+		case !found.Complete:
+			reason = "not everything was scanned for references"
 		default:
 			continue
 		}
