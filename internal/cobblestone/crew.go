@@ -76,7 +76,12 @@ func (c *crew) next(goesOn func(*slab) bool) *slab {
 		case c.isNextDone():
 			return c.pop()
 		default:
-			c.help()
+			select {
+			case <-c.flying[0].done:
+				return c.pop()
+			case b := <-c.queue: // nobody has begun it
+				c.run(b)
+			}
 		}
 	}
 }
@@ -104,18 +109,6 @@ func (c *crew) isNextDone() bool {
 		return true
 	default:
 		return false
-	}
-}
-
-// help works on a slab that nobody has begun, or, if there is none, waits for the one whose turn it is.
-func (c *crew) help() {
-	select {
-	case b := <-c.queue:
-		c.run(b)
-	default:
-		next := c.flying[0]
-		<-next.done
-		next.done <- struct{}{}
 	}
 }
 

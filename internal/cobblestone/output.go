@@ -5,8 +5,11 @@ import (
 	"io"
 )
 
-// errNotWritten is the error of a reader after WriteTo has failed to write: what was read and not written is lost.
-var errNotWritten = errors.New("cobblestone: message was not written to its end")
+var (
+	// errNotWritten is the error of a reader after WriteTo has failed to write: what was read and not written is lost.
+	errNotWritten   = errors.New("cobblestone: message was not written to its end")
+	errInvalidWrite = errors.New("cobblestone: writer returned an impossible count from Write")
+)
 
 // producer makes the output of a reader from its source.
 type producer interface {

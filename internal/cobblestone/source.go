@@ -5,10 +5,7 @@ import (
 	"io"
 )
 
-var (
-	errInvalidRead  = errors.New("cobblestone: source returned an impossible count from Read")
-	errInvalidWrite = errors.New("cobblestone: writer returned an impossible count from Write")
-)
+var errInvalidRead = errors.New("cobblestone: source returned an impossible count from Read")
 
 // maxIdleReads is how often in a row a source may return neither bytes nor an error.
 const maxIdleReads = 100
