@@ -52,7 +52,12 @@ func newServer(t *testing.T, opts admin.Options) *server {
 	s := &server{keys: new(kms.ServiceManager), mock: mock.New()}
 	if opts.Decoders == nil {
 		decoders := backend.Standard()
-		decoders["mock"] = func(json.RawMessage) (kms.BackendConfig, error) { return s.mock, nil }
+		decoders["mock"] = func(doc json.RawMessage) (kms.BackendConfig, error) {
+			if string(doc) != "{}" {
+				return nil, kms.ErrInvalidConfig
+			}
+			return s.mock, nil
+		}
 		opts.Decoders = decoders
 	}
 	if authorize := opts.Authorize; authorize != nil {
@@ -68,14 +73,16 @@ func newServer(t *testing.T, opts admin.Options) *server {
 		defer s.mu.Unlock()
 		s.records = append(s.records, record)
 	}
-	mux := http.NewServeMux()
-	mux.Handle(prefix+"/", http.StripPrefix(prefix, admin.New(s.keys, opts)))
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { http.Error(w, "this is S3", http.StatusTeapot) })
-	authenticated := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	administration := http.StripPrefix(prefix, admin.New(s.keys, opts))
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// No ServeMux: it would mend paths, and the names of objects may not be mended.
+		if !strings.HasPrefix(r.URL.Path, prefix+"/") {
+			http.Error(w, "this is S3", http.StatusTeapot)
+			return
+		}
 		ctx := kms.WithRequestID(kms.WithPrincipal(r.Context(), "root"), r.Header.Get("X-Request-Id"))
-		mux.ServeHTTP(w, r.WithContext(ctx))
-	})
-	s.Server = httptest.NewServer(authenticated)
+		administration.ServeHTTP(w, r.WithContext(ctx))
+	}))
 	t.Cleanup(func() {
 		s.Close()
 		require.NoError(t, s.keys.Stop(context.WithoutCancel(t.Context())))
