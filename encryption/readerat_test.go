@@ -59,13 +59,18 @@ func (c *countingReaderAt) requireReads(t require.TestingT, pieces []piece, off,
 		begins += int64(p.size)
 	}
 	at = 0
+	ends := int64(0)
 	for _, p := range pieces { // the tags are read with what stands before them
+		ends += int64(p.size)
 		for i := range p.size/chunk + 1 {
 			tag := at + 56 + i*(chunk+16) + min(chunk, p.size-i*chunk)
 			for j := range 16 {
 				want[tag+j] = want[tag-1]
-				if p.size == i*chunk { // nothing stands before it
-					want[tag+j] = min(c.reads[tag+j], 1)
+				if p.size == i*chunk { // nothing stands before it, and only who reads to the end of the part may read it
+					want[tag+j] = 0
+					if off <= ends && off+n >= ends {
+						want[tag+j] = min(c.reads[tag+j], 1)
+					}
 				}
 			}
 		}
@@ -122,7 +127,12 @@ func TestServeContentReadsTheHeaderAndTheCoveringChunksOnce(t *testing.T) {
 }
 
 func TestReadsOfServeContent(t *testing.T) {
-	plain := random(4*chunk + 100)
+	for _, size := range []int{4*chunk + 100, 4 * chunk} {
+		testReadsOfServeContent(t, random(size))
+	}
+}
+
+func testReadsOfServeContent(t *testing.T, plain []byte) {
 	for _, tt := range []struct {
 		ranges string
 		off, n int64
@@ -134,6 +144,7 @@ func TestReadsOfServeContent(t *testing.T) {
 		{"bytes=16384-16384", chunk, 1},
 		{"bytes=16383-16384", chunk - 1, 2},
 		{"bytes=20000-60000", 20000, 40001},
+		{"bytes=50000-50009", 50000, 10},
 		{"bytes=-5", int64(len(plain)) - 5, 5},
 	} {
 		t.Run(tt.ranges, func(t *testing.T) {
@@ -268,4 +279,29 @@ func TestErrorsOfTheStoreInReadAt(t *testing.T) {
 	object, s := openPhoto(t, random(5))
 	_, err := object.NewReaderAt(brokenReaderAt{bytes.NewReader(s.stored), 3, broken})
 	require.ErrorIs(t, err, broken)
+}
+
+func TestReadAtOverTheEnd(t *testing.T) {
+	plain := random(chunk + 10)
+	object, s := openPhoto(t, plain)
+	readerAt, err := object.NewReaderAt(bytes.NewReader(s.stored))
+	require.NoError(t, err)
+	for _, off := range []int{0, chunk - 1, chunk, chunk + 9} {
+		p := make([]byte, 2*chunk)
+		for range 2 { // from the store, and from what is held
+			n, err := readerAt.ReadAt(p, int64(off))
+			require.Equal(t, io.EOF, err)
+			require.Equal(t, plain[off:], p[:n])
+		}
+		n, err := readerAt.ReadAt(p[:len(plain)-off], int64(off))
+		require.NoError(t, err, "all that was asked for")
+		require.Equal(t, len(plain)-off, n)
+		n, err = readerAt.ReadAt(nil, int64(off))
+		require.NoError(t, err)
+		require.Zero(t, n)
+	}
+	for _, off := range []int64{chunk + 10, chunk + 11, 1<<63 - 1} {
+		_, err := readerAt.ReadAt(make([]byte, 1), off)
+		require.Equal(t, io.EOF, err)
+	}
 }
