@@ -3,6 +3,7 @@
 //	go run ./examples/quickstart              a file of its own choice, in a temporary directory
 //	go run ./examples/quickstart FILE         your file
 //	go run ./examples/quickstart -dir DIR     keeps keys and objects in DIR
+//	go run ./examples/quickstart -vault       master keys in the Vault of VAULT_ADDR and VAULT_TOKEN
 //
 // Read steps.go next: it has one short function for each step.
 package main
@@ -34,10 +35,11 @@ func run(ctx context.Context, args []string, out console) (err error) {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(out.out)
 	flags.Usage = func() {
-		out.line("usage: quickstart [-dir DIR] [FILE]")
+		out.line("usage: quickstart [-vault] [-dir DIR] [FILE]")
 		flags.PrintDefaults()
 	}
 	keep := flags.String("dir", "", "keep everything in this new or empty `directory`")
+	inVault := flags.Bool("vault", false, "keep the master key in the Vault of VAULT_ADDR and VAULT_TOKEN")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -54,7 +56,11 @@ func run(ctx context.Context, args []string, out console) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := walkThrough(ctx, dir, file, out); err != nil {
+	store, err := chooseKeys(*inVault, dir)
+	if err != nil {
+		return err
+	}
+	if err := walkThrough(ctx, store, dir, file, out); err != nil {
 		return err
 	}
 	out.line("")

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/objectkms/kms"
 )
 
 // quickstart runs the program and returns what it printed.
@@ -142,6 +144,19 @@ func TestQuickstartInADirectoryThatCannotBeWritten(t *testing.T) {
 	require.NoError(t, os.Chmod(dir, 0o500))
 	_, err := quickstart(t, false, "-dir", dir, newFile(t, 10))
 	require.Error(t, err)
+}
+
+// The walk over a real server is a test of the module e2e.
+func TestQuickstartWithoutAVault(t *testing.T) {
+	t.Setenv("VAULT_ADDR", "http://127.0.0.1:1")
+	t.Setenv("VAULT_TOKEN", "")
+	_, err := quickstart(t, false, "-vault", newFile(t, 10))
+	require.ErrorContains(t, err, "-vault needs VAULT_ADDR and VAULT_TOKEN")
+	t.Setenv("VAULT_TOKEN", "the-token")
+	out, err := quickstart(t, false, "-vault", newFile(t, 10))
+	require.ErrorIs(t, err, kms.ErrUnavailable)
+	require.Contains(t, out, "1. A Vault or OpenBao server")
+	require.NotContains(t, out+err.Error(), "the-token")
 }
 
 func TestQuickstartWithWrongArguments(t *testing.T) {

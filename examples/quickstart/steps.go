@@ -12,10 +12,7 @@ import (
 
 	"github.com/objectkms/kms"
 	"github.com/objectkms/kms/encryption"
-	"github.com/objectkms/kms/local"
 )
-
-const keyID = "photos"
 
 // A walk is one object on its way through the library, and where its parts are stored.
 type walk struct {
@@ -34,15 +31,18 @@ type walk struct {
 }
 
 // walkThrough runs all steps in their order.
-func walkThrough(ctx context.Context, dir, file string, out console) (err error) {
-	out.line("1. A directory for master keys, and beside it the root key that seals them")
-	keys, err := openKeys(ctx, dir, out)
+func walkThrough(ctx context.Context, store keyStore, dir, file string, out console) (err error) {
+	out.line("1. %s", store.title)
+	for _, line := range store.lines {
+		out.line("   %s", line)
+	}
+	keys, err := kms.Open(ctx, kms.Config{Backend: store.backend})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, keys.Close()) }()
 
-	w, err := newWalk(keys, dir, file, out)
+	w, err := newWalk(keys, store.keyID, dir, file, out)
 	if err != nil {
 		return err
 	}
@@ -67,19 +67,8 @@ func walkThrough(ctx context.Context, dir, file string, out console) (err error)
 	return nil
 }
 
-// openKeys opens a Manager over a new key directory. The root key never lies in the directory that it protects.
-func openKeys(ctx context.Context, dir string, out console) (*kms.Manager, error) {
-	config := local.Config{
-		Dir:         filepath.Join(dir, "keys"),
-		RootKeyFile: filepath.Join(dir, "root.key"),
-	}
-	out.line("   %s", config.Dir)
-	out.line("   %s (for development: see local.Config for passphrases and raw keys)", config.RootKeyFile)
-	return kms.Open(ctx, kms.Config{Backend: config})
-}
-
 // newWalk prepares to store a file as an object.
-func newWalk(keys *kms.Manager, dir, file string, out console) (*walk, error) {
+func newWalk(keys *kms.Manager, keyID, dir, file string, out console) (*walk, error) {
 	sum, size, err := sumFile(file)
 	if err != nil {
 		return nil, err
@@ -109,7 +98,7 @@ func newWalk(keys *kms.Manager, dir, file string, out console) (*walk, error) {
 }
 
 func (w *walk) createKey(ctx context.Context) error {
-	made, err := w.keys.CreateKey(ctx, &kms.CreateKeyRequest{KeyID: keyID, Description: "of the quick start"})
+	made, err := w.keys.CreateKey(ctx, &kms.CreateKeyRequest{KeyID: w.request.KeyID, Description: "of the quick start"})
 	if err != nil {
 		return err
 	}
@@ -246,7 +235,7 @@ func (w *walk) decryptTo(ctx context.Context, dst io.Writer, id encryption.Objec
 
 // rotate gives the master key a new version, and wraps the object's data key under it.
 func (w *walk) rotate(ctx context.Context) error {
-	rotated, err := w.keys.RotateKey(ctx, &kms.RotateKeyRequest{KeyID: keyID})
+	rotated, err := w.keys.RotateKey(ctx, &kms.RotateKeyRequest{KeyID: w.request.KeyID})
 	if err != nil {
 		return err
 	}
