@@ -41,6 +41,11 @@ func harness(engine vault.Engine, mounts func(*testing.T) *testenv.Mounts, resta
 		Damage: func(t *testing.T, b kms.Backend, keyID string) {
 			m := places[b].Mounts
 			m.Write(t, m.KV+"/data/objectkms/keys/"+keyID, map[string]any{"data": map[string]any{"damaged": "yes"}})
+			// What somebody else does is seen within seconds, but not later than a change of one's own.
+			_, err := b.CreateKey(t.Context(), &kms.CreateKeyRequest{KeyID: "of-no-account"})
+			require.NoError(t, err)
+			_, err = b.DeleteKey(t.Context(), &kms.DeleteKeyRequest{KeyID: "of-no-account", Immediate: true, ConfirmKeyID: "of-no-account"})
+			require.NoError(t, err)
 		},
 	}
 }
