@@ -149,12 +149,9 @@ func (s *messages) readChunk(begins int64, fetch fetcher) ([]byte, error) {
 			return nil, err
 		}
 	}
-	off, size := begins-m.plain, m.size
-	plain := make([]byte, min(cobblestone.ChunkSize, size-off))
-	if size%cobblestone.ChunkSize == 0 {
-		size++ // A chunk that is full is the same one in a larger message, and there the empty one behind it is not read.
-	}
-	start, length, err := cobblestone.Span(off, int64(len(plain)), size)
+	off := begins - m.plain
+	plain := make([]byte, min(cobblestone.ChunkSize, m.size-off))
+	start, length, err := cobblestone.Span(off, int64(len(plain)), m.size)
 	if err != nil {
 		return nil, err
 	}
@@ -163,9 +160,9 @@ func (s *messages) readChunk(begins int64, fetch fetcher) ([]byte, error) {
 		return nil, err
 	}
 	defer stored.Close()
-	chunk, err := decrypter.NewChunkReader(stored, off, int64(len(plain)), size)
+	chunk, err := decrypter.NewChunkReader(stored, off, int64(len(plain)), m.size)
 	if err == nil {
-		_, err = io.ReadFull(chunk, plain)
+		_, err = io.ReadFull(chunk, plain) // and not the empty chunk that follows a full last one
 	}
 	if err != nil {
 		return nil, openError(err)
