@@ -389,6 +389,19 @@ func TestABatchFileThatComesBackChangesNothing(t *testing.T) {
 	require.Equal(t, "new", findState(t, dir))
 }
 
+// Somebody has brought a directory in which a batch was cut off, without its lock file, under a process that runs.
+func TestReadersFinishABatchWithoutALockFile(t *testing.T) {
+	dir, word := batchDir(t), strings.Repeat("A", 26)
+	require.NoError(t, os.Remove(lockPath(dir)))
+	d := open(t, dir)
+	require.Equal(t, "old", batchState(t, d))
+	for _, path := range []string{"keys/.objectkms-set-" + word + "-a.json", "keys/.objectkms-set-" + word + "-b.json", "keys/.objectkms-set-" + word + "-c.json", ".objectkms-set-" + word + "-root.json"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, path), []byte("new"), 0o600))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "batch"), []byte(word+"\n"), 0o600))
+	require.Equal(t, "new", batchState(t, d))
+}
+
 func TestMalformedBatchFileIsRefused(t *testing.T) {
 	word := strings.Repeat("A", 26)
 	for _, text := range []string{"", "\n", word, word[1:] + "\n", word + "A\n", word[1:] + "1\n", "../" + word[3:] + "\n", word + "\n\n"} {

@@ -264,6 +264,22 @@ func TestDamagedRecordsAreNotLeftOutUnasked(t *testing.T) {
 	require.Len(t, importAll(t, openOther(t, newStore()), bundle.Bytes()), 4)
 }
 
+func TestExportPassesOverKeysThatAreDeletedMeanwhile(t *testing.T) {
+	store := newStore()
+	ring, _ := fullRing(t, store)
+	var bundle bytes.Buffer
+	store.fault = func(op string) error {
+		if op == "Stamp" { // the keys are listed
+			store.set("plain", nil)
+		}
+		return nil
+	}
+	report, err := ring.Export(t.Context(), &bundle, kms.ExportOptions{Key: bundleKey()})
+	require.NoError(t, err)
+	require.Len(t, report.Keys, 4)
+	require.Empty(t, report.Damaged)
+}
+
 func TestExportPassesErrorsOn(t *testing.T) {
 	store := newStore()
 	ring, _ := fullRing(t, store)

@@ -140,6 +140,29 @@ func TestImportOfALowerGenerationReplacesNothing(t *testing.T) {
 	require.Equal(t, "latest", describeKey(t, tw.second, "k").Description)
 }
 
+func TestImportOfTheSameGenerationReplacesNothing(t *testing.T) {
+	first, second := openRing(t, clockStore{newStore()}), openOther(t, clockStore{newStore()})
+	createKey(t, first, "k")
+	importAll(t, second, exportAll(t, first))
+	describe(t, first, "there")
+	describe(t, second, "here")
+	require.Equal(t, map[string]kms.ImportOutcome{"k": kms.ImportKept}, importAll(t, second, exportAll(t, first)))
+}
+
+// Where one of two stores only counts, the generations of both say nothing to the other.
+func TestGenerationsOfUnlikeStoresAreNotCompared(t *testing.T) {
+	counting := newStore()
+	counting.generation = 1000
+	for _, stores := range [][2]keyring.Store{{counting, clockStore{newStore()}}, {clockStore{counting}, newStore()}} {
+		first, second := openRing(t, stores[0]), openOther(t, stores[1])
+		createKey(t, first, "k")
+		importAll(t, second, exportAll(t, first))
+		describe(t, first, "later, by the numbers")
+		require.Equal(t, map[string]kms.ImportOutcome{"k": kms.ImportKept}, importAll(t, second, exportAll(t, first)))
+		counting.put("k", nil)
+	}
+}
+
 // A key that has more versions is a later one, whatever its generation; but nothing else of it is known to be later.
 func TestImportOfMoreVersionsWithALowerGenerationAddsThem(t *testing.T) {
 	store := newStore()

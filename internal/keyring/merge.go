@@ -75,7 +75,7 @@ func (m merger) merge(key *bundledKey, present *record) (verdict, error) {
 		return kept(kms.ImportConflict, "the present key has other material"), nil
 	}
 	have, brought := len(present.Versions), len(key.Versions)
-	later := m.ordered && key.Generation > present.Generation && brought >= have
+	later := m.ordered && key.Generation > present.Generation
 	equal := sameFields(key.record(), present)
 	switch {
 	case brought < have:
