@@ -211,10 +211,12 @@ func (f *fakeVault) took() []string {
 	return requests
 }
 
+func (f *fakeVault) connections() *http.Client { return &http.Client{Transport: f} }
+
 // server returns a client of Vault's own library that reaches the fake.
 func (f *fakeVault) server(t testing.TB) *api.Client {
 	t.Helper()
-	server, err := api.NewClient(&api.Config{Address: "https://vault.test", HttpClient: &http.Client{Transport: f}})
+	server, err := api.NewClient(&api.Config{Address: "https://vault.test", HttpClient: f.connections()})
 	require.NoError(t, err)
 	server.SetToken("a-token-of-the-tests")
 	return server

@@ -38,21 +38,22 @@ func (t *transit) batch(ctx context.Context, word, name string, items []batchIte
 	outcomes := make([]batchOutcome, len(items))
 	switch {
 	case err != nil && !(isStatus(err, http.StatusBadRequest) && len(results) > 0):
-		fail(outcomes, t.explain(err))
-		return outcomes
+		err = t.explain(err)
 	case len(results) != len(items):
-		for _, result := range results {
-			clear(result.Plaintext)
+		err = errAnswer("has %d results for %d items", len(results), len(items))
+	default:
+		for i, result := range results {
+			outcomes[i].plainAndSealed = result.plainAndSealed
+			if result.Error != "" {
+				outcomes[i].err = explainItem(result.Error)
+			}
 		}
-		fail(outcomes, errAnswer("has %d results for %d items", len(results), len(items)))
 		return outcomes
 	}
-	for i, result := range results {
-		outcomes[i].plainAndSealed = result.plainAndSealed
-		if result.Error != "" {
-			outcomes[i].err = explainItem(result.Error)
-		}
+	for _, result := range results {
+		clear(result.Plaintext)
 	}
+	fail(outcomes, err)
 	return outcomes
 }
 

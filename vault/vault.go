@@ -1,3 +1,14 @@
+// Package vault keeps master keys in a Vault or OpenBao server.
+//
+// With engine Transit, the default, master keys never leave the server, and a data key costs one request. With engine KV2 the server only
+// stores them, sealed under a root key beside them, and data keys are wrapped in this process: whoever can read that path has every master key.
+//
+//	keys, err := kms.Open(ctx, kms.Config{Backend: vault.Config{
+//		Address: "https://vault.example:8200",
+//		Auth:    vault.AppRoleAuth{RoleID: roleID, SecretIDFile: "/etc/objectkms/secret-id"},
+//	}})
+//
+// The policies that a token needs, and what to do when something is lost, are in docs/VAULT.md.
 package vault
 
 import (
