@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/hashicorp/vault/api"
 	"github.com/stretchr/testify/require"
 
 	"github.com/objectkms/kms/e2e/testenv"
@@ -15,9 +14,7 @@ import (
 
 func TestQuickstartOverVault(t *testing.T) {
 	s := testenv.StartServer(t, testenv.ServerOptions{TLS: testenv.NewAuthority(t)})
-	mounts := s.Client(t).Sys()
-	require.NoError(t, mounts.MountWithContext(t.Context(), "transit", &api.MountInput{Type: "transit"}))
-	require.NoError(t, mounts.MountWithContext(t.Context(), "secret", &api.MountInput{Type: "kv", Options: map[string]string{"version": "2"}}))
+	s.DefaultMounts(t)
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, make([]byte, 100_003), 0o600))
 	for range 2 { // the second run finds what the first has left

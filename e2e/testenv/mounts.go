@@ -65,6 +65,14 @@ func (s *Server) Mounts(t testing.TB) *Mounts {
 	return newMounts(t, s.url, s.ca, s.keys.root)
 }
 
+// DefaultMounts mounts the engines where a configuration that names no mounts looks for them. It can be done once for a server.
+func (s *Server) DefaultMounts(t testing.TB) *Mounts {
+	t.Helper()
+	m := &Mounts{Address: s.url, CAFile: s.ca, Token: s.keys.root, Transit: "transit", KV: "secret", client: s.Client(t)}
+	m.mountBoth(t)
+	return m
+}
+
 // Fresh mounts other engines on the same server, and unmounts them when the test has ended.
 func (m *Mounts) Fresh(t testing.TB) *Mounts {
 	t.Helper()
@@ -80,6 +88,12 @@ func newMounts(t testing.TB, url, caFile, token string) *Mounts {
 		Transit: unique("transit"), KV: unique("kv"),
 		client: newClient(t, url, caFile, token),
 	}
+	m.mountBoth(t)
+	return m
+}
+
+func (m *Mounts) mountBoth(t testing.TB) {
+	t.Helper()
 	m.mount(t, m.Transit, &api.MountInput{Type: "transit"})
 	m.mount(t, m.KV, &api.MountInput{Type: "kv", Options: map[string]string{"version": "2"}})
 	// A KV engine becomes one of version 2 some time after it was mounted, and refuses requests until then.
@@ -87,7 +101,6 @@ func newMounts(t testing.TB, url, caFile, token string) *Mounts {
 		_, err := m.client.Logical().WriteWithContext(ctx, m.KV+"/config", map[string]any{"max_versions": 0})
 		return err
 	})
-	return m
 }
 
 func (m *Mounts) mount(t testing.TB, path string, input *api.MountInput) {
