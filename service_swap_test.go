@@ -24,8 +24,16 @@ import (
 type storm struct {
 	service *kms.ServiceManager
 	calls   atomic.Int64
-	failed  atomic.Pointer[error]
+	through chan struct{} // somebody got through while the test waits for it
+	failed  chan error
 }
+
+func newStorm() *storm {
+	return &storm{service: &kms.ServiceManager{}, through: make(chan struct{}), failed: make(chan error, users)}
+}
+
+// users is how many goroutines use the service, without a pause.
+const users = 4
 
 // roundTrips uses the service until ctx ends.
 func (s *storm) roundTrips(ctx context.Context, first []byte) {
@@ -38,10 +46,14 @@ func (s *storm) roundTrips(ctx context.Context, first []byte) {
 			err = s.decrypts(first, nil)
 		}
 		if err != nil {
-			s.failed.CompareAndSwap(nil, &err)
+			s.failed <- err
 			return
 		}
 		s.calls.Add(3)
+		select {
+		case s.through <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -57,9 +69,9 @@ func (s *storm) decrypts(wrapped, want []byte) error {
 func (s *storm) run(t *testing.T, changes int, first []byte, change func(i int) (good bool, err error)) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	var users sync.WaitGroup
-	for range 4 {
-		users.Go(func() { s.roundTrips(ctx, first) })
+	var running sync.WaitGroup
+	for range users {
+		running.Go(func() { s.roundTrips(ctx, first) })
 	}
 	for i := range changes {
 		before := s.service.Status()
@@ -76,15 +88,15 @@ func (s *storm) run(t *testing.T, changes int, first []byte, change func(i int) 
 			require.Equal(t, before.Generation, after.Generation, "what is bad is not published")
 			require.Equal(t, before.Fingerprint, after.Fingerprint)
 		}
-		for done := s.calls.Load(); s.calls.Load() == done && s.failed.Load() == nil; { // somebody got through
-			runtime.Gosched()
+		select {
+		case <-s.through:
+		case err := <-s.failed:
+			require.NoError(t, err)
 		}
 	}
 	cancel()
-	users.Wait()
-	if err := s.failed.Load(); err != nil {
-		t.Fatal(*err)
-	}
+	running.Wait()
+	require.Empty(t, s.failed)
 	require.Greater(t, s.calls.Load(), int64(changes))
 	require.NoError(t, s.service.Stop(t.Context()))
 	require.Zero(t, s.service.Status().Draining)
@@ -102,7 +114,7 @@ func TestNoCallFailsWhileMocksAreReconfigured(t *testing.T) {
 	createKey(t, a, "k")
 	createKey(t, b, "k")
 	first, _ := generate(t, a, "k")
-	s := &storm{service: &kms.ServiceManager{}}
+	s := newStorm()
 	require.NoError(t, s.service.Reconfigure(t.Context(), kms.Config{Backend: a}))
 	opened := 1
 	on := []*mock.Backend{a, b}
@@ -141,7 +153,7 @@ func TestNoCallFailsWhileADirectoryIsReconfigured(t *testing.T) {
 		key := kms.NewSecret(bytes.Repeat([]byte(fill), 32))
 		return kms.Config{Backend: local.Config{Dir: dir, RootKey: key, AllowUnlockedMemory: true}, Options: opts}
 	}
-	s := &storm{service: &kms.ServiceManager{}}
+	s := newStorm()
 	require.NoError(t, s.service.Reconfigure(t.Context(), config("r", kms.Options{})))
 	createKey(t, s.service, "k")
 	first, _ := generate(t, s.service, "k")

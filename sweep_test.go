@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -16,137 +14,6 @@ import (
 	"github.com/objectkms/kms"
 	"github.com/objectkms/kms/mock"
 )
-
-const day = 24 * time.Hour
-
-// A sweepSetting is a service that sweeps every hour, with a wall clock that can be set and a state that outlives it.
-type sweepSetting struct {
-	serviceSetting
-	mu         sync.Mutex // guards what the workers see
-	state      kms.SweepState
-	ahead      time.Duration // of the wall clock
-	saveErr    error
-	loadErr    error
-	referenced func(context.Context, kms.Key) (kms.References, error)
-	observer   kms.Observer
-}
-
-// set changes what the workers see.
-func (s *sweepSetting) set(change func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	change()
-}
-
-func (s *sweepSetting) load(context.Context) (kms.SweepState, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.state, s.loadErr
-}
-
-func (s *sweepSetting) save(_ context.Context, state kms.SweepState) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.saveErr == nil {
-		s.state = state
-	}
-	return s.saveErr
-}
-
-func (s *sweepSetting) highWater() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.state.HighWater
-}
-
-func (s *sweepSetting) now() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return time.Now().Add(s.ahead)
-}
-
-func (s *sweepSetting) askReferences(ctx context.Context, key kms.Key) (kms.References, error) {
-	s.mu.Lock()
-	referenced := s.referenced
-	s.mu.Unlock()
-	if referenced == nil {
-		return kms.References{Complete: true}, nil
-	}
-	return referenced(ctx, key)
-}
-
-func (s *sweepSetting) observe(ctx context.Context, op kms.Operation) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.observer != nil {
-		s.observer(ctx, op)
-	}
-}
-
-// sweeping runs a test in a bubble with a service that sweeps.
-func sweeping(t *testing.T, test func(t *testing.T, s *sweepSetting)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		s := &sweepSetting{serviceSetting: serviceSetting{backend: mock.New()}}
-		s.restartProcess(t)
-		defer func() { require.NoError(t, s.service.Stop(context.Background())) }()
-		test(t, s)
-	})
-}
-
-// restartProcess starts another service over the same keys and state, as a new process does.
-func (s *sweepSetting) restartProcess(t *testing.T) {
-	t.Helper()
-	if s.service != nil {
-		require.NoError(t, s.service.Stop(t.Context()))
-	}
-	s.service = &kms.ServiceManager{
-		Hooks: kms.Hooks{Observer: s.observe},
-		Sweep: kms.SweepOptions{Interval: time.Hour, Jitter: -1, Load: s.load, Save: s.save, Referenced: s.askReferences},
-	}
-	s.service.SetWallClock(s.now)
-	require.NoError(t, s.service.Reconfigure(t.Context(), kms.Config{Backend: s.backend}))
-	synctest.Wait()
-}
-
-// schedule makes a key that may go in seven days.
-func (s *sweepSetting) schedule(t *testing.T, id string) {
-	t.Helper()
-	createKey(t, s.service, id)
-	s.delete(t, id)
-}
-
-func (s *sweepSetting) delete(t *testing.T, id string) {
-	t.Helper()
-	_, err := s.service.DeleteKey(t.Context(), &kms.DeleteKeyRequest{KeyID: id, PendingWindowDays: 7})
-	require.NoError(t, err)
-}
-
-func (s *sweepSetting) cancel(t *testing.T, id string) {
-	t.Helper()
-	_, err := s.service.CancelKeyDeletion(t.Context(), &kms.CancelKeyDeletionRequest{KeyID: id})
-	require.NoError(t, err)
-}
-
-// pass lets time pass, and the sweeps that are due then.
-func pass(d time.Duration) {
-	time.Sleep(d)
-	synctest.Wait()
-}
-
-// keys returns the ids of all keys.
-func (s *sweepSetting) keys(t *testing.T) []string {
-	t.Helper()
-	list, err := s.backend.ListKeys(t.Context(), &kms.ListKeysRequest{})
-	require.NoError(t, err)
-	var ids []string
-	for _, key := range list.Keys {
-		ids = append(ids, key.ID)
-	}
-	return ids
-}
-
-func (s *sweepSetting) status() kms.SweepStatus { return s.service.Status().Sweep }
 
 func TestAKeyGoesADayAfterASweepHasSeenItPastItsDate(t *testing.T) {
 	sweeping(t, func(t *testing.T, s *sweepSetting) {
@@ -192,96 +59,6 @@ func TestASweepNeedsAServiceThatRunsAndAState(t *testing.T) {
 		require.NoError(t, s.service.Start(t.Context()))
 		_, err = s.service.SweepExpiredKeys(t.Context())
 		require.ErrorIs(t, err, errDown)
-	})
-}
-
-func TestNoKeyGoesWhenTheWallClockJumps(t *testing.T) {
-	for _, jump := range []time.Duration{6 * time.Minute, 40 * day, -6 * time.Minute, -40 * day} {
-		t.Run(jump.String(), func(t *testing.T) {
-			sweeping(t, func(t *testing.T, s *sweepSetting) {
-				s.schedule(t, "a")
-				pass(2 * time.Hour)
-				high := s.highWater()
-				s.set(func() { s.ahead = jump })
-				pass(100 * day)
-				require.Equal(t, []string{"a"}, s.keys(t))
-				require.True(t, s.status().Halted)
-				require.ErrorIs(t, s.status().Err, kms.ErrUnavailable)
-				require.Equal(t, high, s.highWater(), "a clock that nobody trusts sets no mark")
-				_, err := s.service.SweepExpiredKeys(t.Context())
-				require.ErrorIs(t, err, kms.ErrUnavailable, "not by hand either")
-
-				s.set(func() { s.ahead = 0 })
-				pass(2 * day)
-				require.Equal(t, []string{"a"}, s.keys(t), "a jump back does not make up for the first one")
-
-				require.NoError(t, s.service.Stop(t.Context()))
-				require.NoError(t, s.service.Start(t.Context()))
-				synctest.Wait()
-				require.False(t, s.status().Halted)
-				pass(day - time.Hour)
-				require.Equal(t, []string{"a"}, s.keys(t), "what was seen before counts no more")
-				pass(2 * time.Hour)
-				require.Empty(t, s.keys(t))
-			})
-		})
-	}
-}
-
-func TestAClockThatIsCorrectedALittleIsTrusted(t *testing.T) {
-	for _, jump := range []time.Duration{4 * time.Minute, -4 * time.Minute} {
-		sweeping(t, func(t *testing.T, s *sweepSetting) {
-			s.schedule(t, "a")
-			pass(2 * time.Hour)
-			s.set(func() { s.ahead = jump })
-			pass(9 * day)
-			require.Empty(t, s.keys(t))
-			require.NoError(t, s.status().Err)
-		})
-	}
-}
-
-func TestSmallJumpsAddUp(t *testing.T) {
-	sweeping(t, func(t *testing.T, s *sweepSetting) {
-		s.schedule(t, "a")
-		for range 3 {
-			s.set(func() { s.ahead += 2 * time.Minute })
-			pass(time.Hour)
-		}
-		require.True(t, s.status().Halted)
-	})
-}
-
-func TestNoKeyGoesWhileTheClockIsBehindWhatItHasShown(t *testing.T) {
-	sweeping(t, func(t *testing.T, s *sweepSetting) {
-		s.schedule(t, "a")
-		pass(10 * time.Hour)
-		s.set(func() { s.state.HighWater = time.Now().Add(30 * day) })
-		s.restartProcess(t)
-		require.ErrorIs(t, s.status().Err, kms.ErrUnavailable)
-		require.False(t, s.status().Halted, "it works again when the time has come")
-		pass(29 * day)
-		require.Equal(t, []string{"a"}, s.keys(t))
-		_, err := s.service.SweepExpiredKeys(t.Context())
-		require.ErrorContains(t, err, "behind")
-		pass(3 * day)
-		require.Empty(t, s.keys(t))
-	})
-}
-
-func TestARestartForgetsWhatWasSeen(t *testing.T) {
-	sweeping(t, func(t *testing.T, s *sweepSetting) {
-		s.schedule(t, "a")
-		pass(7*day + time.Minute)
-		for range 10 {
-			pass(23 * time.Hour)
-			require.Equal(t, []string{"a"}, s.status().Waiting)
-			s.restartProcess(t)
-		}
-		require.Equal(t, []string{"a"}, s.keys(t))
-		require.False(t, s.highWater().Before(time.Now().Add(-time.Hour)), "the mark is kept")
-		pass(day + time.Hour)
-		require.Empty(t, s.keys(t))
 	})
 }
 
@@ -452,31 +229,6 @@ func TestKeysGoWhateverTheirNames(t *testing.T) {
 		report, err := s.service.SweepExpiredKeys(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, []string{"a", "m", "z"}, sorted(report.Removed))
-	})
-}
-
-func TestTheMarkNeverFalls(t *testing.T) {
-	sweeping(t, func(t *testing.T, s *sweepSetting) {
-		high := time.Now().Add(4 * time.Minute).Round(0)
-		s.set(func() { s.state.HighWater = high })
-		_, err := s.service.SweepExpiredKeys(t.Context())
-		require.NoError(t, err, "a little behind is nothing")
-		require.Equal(t, high, s.highWater())
-	})
-}
-
-func TestAClockThatJumpsDuringASweepEndsIt(t *testing.T) {
-	sweeping(t, func(t *testing.T, s *sweepSetting) {
-		s.schedule(t, "a")
-		s.set(func() {
-			s.referenced = func(context.Context, kms.Key) (kms.References, error) {
-				s.set(func() { s.ahead = day })
-				return kms.References{Complete: true, Scanned: "3 buckets"}, nil
-			}
-		})
-		pass(8*day + time.Minute)
-		require.Equal(t, []string{"a"}, s.keys(t))
-		require.True(t, s.status().Halted)
 	})
 }
 
