@@ -34,7 +34,7 @@ func ExampleNew() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	server.SetToken("a token of the caller's")
+	server.SetToken("hvs.of-the-caller")
 
 	keys, err := vault.New(ctx, server, vault.Config{Engine: vault.Transit})
 	if err != nil {
