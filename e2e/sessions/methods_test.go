@@ -1,7 +1,9 @@
 package sessions
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/e2e/faultproxy"
 	"github.com/objectkms/kms/e2e/testenv"
 	"github.com/objectkms/kms/vault"
 )
@@ -136,6 +139,36 @@ func TestServersAreRecognized(t *testing.T) {
 	plain.Address = strings.Replace(plain.Address, "https://", "http://", 1)
 	_, err := plain.Open(t.Context())
 	require.Error(t, err, "plain HTTP to a server that speaks TLS")
+}
+
+// Bytes that are cut off, changed or never come on a connection with TLS are never taken for an answer.
+func TestBrokenConnections(t *testing.T) {
+	authority := testenv.NewAuthority(t)
+	server := testenv.StartServer(t, testenv.ServerOptions{TLS: authority})
+	relay := faultproxy.StartRelay(t, server.URL())
+	for _, engine := range []vault.Engine{vault.Transit, vault.KV2} {
+		config := server.Mounts(t).Config(engine)
+		key := makeKey(t, open(t, config), "k")
+		config.Address = relay.URL()
+		b := open(t, config)
+		for _, kind := range []faultproxy.StreamFaultKind{faultproxy.CutStream, faultproxy.FlipByte, faultproxy.StallStream} {
+			for _, after := range []int64{0, 5, 100, 1000, 1500, 2000, 3000} {
+				relay.Fail(faultproxy.StreamFault{Kind: kind, After: after})
+				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+				// Often nothing fails: the server has said all of it before that many bytes.
+				err := key.Open(ctx, b)
+				if err == nil {
+					_, err = b.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: key.KeyID})
+				}
+				if err != nil {
+					require.True(t, errors.Is(err, kms.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded), "%v", err)
+				}
+				cancel()
+			}
+		}
+		relay.Fail(faultproxy.StreamFault{})
+		require.Eventually(t, func() bool { return key.Open(t.Context(), b) == nil }, 20*time.Second, 20*time.Millisecond)
+	}
 }
 
 // tokenReviews is the part of the Kubernetes API that Vault asks whose a JWT is. It knows one service account by the given JWTs.
