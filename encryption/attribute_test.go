@@ -234,6 +234,13 @@ func TestAttributeIsAMessageUnderTheObjectKey(t *testing.T) {
 	value, err := cobblestone.Open(nil, opened.Keys()[0].Bytes(), encctx.Bind(nil, "attribute", []byte("checksum")), sealed)
 	require.NoError(t, err)
 	require.Equal(t, "1", string(value))
+
+	for size, want := range map[int]error{4096: nil, 4097: kms.ErrDecrypt} {
+		sealed, err := cobblestone.Seal(nil, opened.Keys()[0].Bytes(), encctx.Bind(nil, "attribute", []byte("checksum")), make([]byte, size))
+		require.NoError(t, err)
+		_, err = opened.OpenAttribute("checksum", []byte(base64.RawURLEncoding.EncodeToString(sealed)))
+		require.ErrorIs(t, err, want)
+	}
 }
 
 func FuzzOpenAttribute(f *testing.F) {
