@@ -210,3 +210,17 @@ func TestRefusalsNameTheFullPath(t *testing.T) {
 	_, err = keydir.Open(dir, keydir.Options{})
 	require.ErrorContains(t, err, filepath.Join(dir, "keys")+" has mode 0750")
 }
+
+func TestLockFileThatOthersMayReadIsNoticedByReaders(t *testing.T) {
+	dir := batchDir(t)
+	d := open(t, dir)
+	require.Equal(t, "old", batchState(t, d))
+	require.NoError(t, os.Chmod(lockPath(dir), 0o644))
+	var err error
+	for range 100 {
+		if _, _, err = d.Stamp(t.Context()); err != nil {
+			break
+		}
+	}
+	require.ErrorIs(t, err, kms.ErrPermission)
+}

@@ -20,7 +20,7 @@ const (
 	bundleFormat  = 1
 	bundleKeyInfo = "objectkms/v1/bundle-key"
 	maxHeadSize   = 256
-	// maxBundleSize bounds what is read into memory. A key of one version takes about 250 bytes.
+	// maxBundleSize bounds what is read into memory. A key of one version takes about 200 bytes.
 	maxBundleSize = 256 << 20
 )
 

@@ -474,3 +474,48 @@ func TestResealedRecordOpensUnderTheOtherRootKeyOnly(t *testing.T) {
 	_, err = ring.Reseal(next, "plain", raw, 1000)
 	require.ErrorIs(t, err, kms.ErrKeyMaterial, "a changed record")
 }
+
+// Every field of a key is compared, and taken over where it is later.
+func TestImportTakesEveryFieldThatIsLater(t *testing.T) {
+	pending := edited(`"Enabled"`, `"PendingDeletion","deletion":"2000-02-01T00:00:00Z"`)
+	for name, keys := range map[string][2]string{
+		"state":       {someKey, edited(`"Enabled"`, `"Disabled"`)},
+		"deletion":    {someKey, pending},
+		"no deletion": {pending, someKey},
+		"later date":  {pending, edited(`"Enabled"`, `"PendingDeletion","deletion":"2000-02-02T00:00:00Z"`)},
+		"description": {someKey, edited(`"created"`, `"description":"x","created"`)},
+		"tags":        {someKey, edited(`"created"`, `"tags":{"x":"y"},"created"`)},
+		"created":     {someKey, edited(`"created":"2000`, `"created":"1999`)},
+		"origin":      {someKey, edited(`"KMS"`, `"EXTERNAL"`)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ring := openRing(t, clockStore{newStore()})
+			seal := func(key string) []byte {
+				bundle, err := keyring.SealBundle(bundleKey(), contentOf(1, key))
+				require.NoError(t, err)
+				return bundle
+			}
+			require.Equal(t, map[string]kms.ImportOutcome{"a": kms.ImportAdded}, importAll(t, ring, seal(keys[0])))
+			require.Equal(t, map[string]kms.ImportOutcome{"a": kms.ImportUnchanged}, importAll(t, ring, seal(keys[0])))
+			report, err := ring.Import(t.Context(), bytes.NewReader(seal(keys[1])), kms.ImportOptions{Key: bundleKey()})
+			require.NoError(t, err)
+			require.Equal(t, kms.ImportUpdated, report.Keys[0].Outcome)
+			require.Equal(t, report.Keys[0].Key, describeKey(t, ring, "a"))
+		})
+	}
+}
+
+// Also a process that has never seen the present record does not replace it by one that would look older.
+func TestImportByAnotherProcessRefusesAGenerationThatIsNotNew(t *testing.T) {
+	store := newStore()
+	store.generation = 100
+	ring, other := openRing(t, store), openOther(t, newStore())
+	createKey(t, ring, "k")
+	importAll(t, other, exportAll(t, ring))
+	rotateKey(t, other, "k")
+	bundle, before := exportAll(t, other), store.raw("k")
+	store.generation = 50
+	_, err := openRing(t, store).Import(t.Context(), bytes.NewReader(bundle), kms.ImportOptions{Key: bundleKey()})
+	require.ErrorIs(t, err, kms.ErrKeyMaterial)
+	require.Equal(t, before, store.raw("k"))
+}
