@@ -190,7 +190,7 @@ func (c *client) enter(ctx context.Context) (_ context.Context, leave func(), er
 
 // ended makes what close has interrupted ErrClosed.
 func (c *client) ended(ctx context.Context, err error) error {
-	if errors.Is(err, context.Canceled) && errors.Is(context.Cause(ctx), kms.ErrClosed) {
+	if err != nil && errors.Is(context.Cause(ctx), kms.ErrClosed) {
 		return kms.ErrClosed
 	}
 	return err

@@ -296,6 +296,18 @@ func TestALargeHeader(t *testing.T) {
 	require.ErrorIs(t, c.do(t.Context(), "GET", "a", nil, nil), kms.ErrUnavailable)
 }
 
+func TestAnEmptyListOfErrorsIsNoMissingOne(t *testing.T) {
+	for body, want := range map[string][]string{`{"errors":[]}`: {}, `{"data":{}}`: nil} {
+		c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(404)
+			io.WriteString(w, body)
+		})
+		e, ok := errors.AsType[*statusError](c.do(t.Context(), "GET", "a", nil, nil))
+		require.True(t, ok)
+		require.Equal(t, want, e.messages)
+	}
+}
+
 func TestServersThatAreNotThere(t *testing.T) {
 	var refuse atomic.Bool
 	server := httptest.NewServer(aroundTokens(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{}`) }))

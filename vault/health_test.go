@@ -31,6 +31,7 @@ func TestHealth(t *testing.T) {
 		{"HTML", 200, `<html>Log in</html>`, "none of Vault's"},
 		{"HTML of a proxy that is busy", 429, `<html>`, "none of Vault's"},
 		{"another JSON", 200, `{"status":"ok"}`, "none of Vault's"},
+		{"half of what is asked", 200, `{"initialized":true}`, "none of Vault's"},
 		{"nothing", 200, ``, "none of Vault's"},
 	}
 	for _, tt := range tests {

@@ -111,6 +111,27 @@ func TestAGivenTokenIsRenewed(t *testing.T) {
 	})
 }
 
+func TestAGivenTokenStaysTheCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newBubbleVault()
+		v.fixed = true
+		text := v.give(time.Hour)
+		given := kms.NewSecret([]byte(text))
+		for range 2 {
+			c, err := v.tryOpen(t, Config{Auth: TokenAuth{given}})
+			require.NoError(t, err)
+			require.NoError(t, use(t, c))
+			c.close()
+			require.Equal(t, text, string(given.Bytes()))
+		}
+		c := v.open(t, TokenAuth{given})
+		given.Destroy()
+		time.Sleep(45 * time.Minute)
+		require.Zero(t, c.stats().LoginFailures, "what is asked about is a copy")
+		require.NoError(t, use(t, c))
+	})
+}
+
 func TestAGivenTokenAtTheEndOfItsLongestTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newBubbleVault()

@@ -3,11 +3,9 @@ package vault
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"time"
 
@@ -33,7 +31,7 @@ func newTransport(cfg Config) (*http.Transport, error) {
 	}
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	return &http.Transport{
-		Proxy:                  environmentProxy,
+		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    handshakeTimeout,
@@ -50,15 +48,6 @@ func newTransport(cfg Config) (*http.Transport, error) {
 
 // spareConns are for logins and health checks, which do not wait for others.
 const spareConns = 4
-
-// environmentProxy is the proxy that the environment names for a request. The error leaves out the proxy's URL, which may hold a password.
-func environmentProxy(req *http.Request) (*url.URL, error) {
-	proxy, err := http.ProxyFromEnvironment(req)
-	if err != nil {
-		return nil, errors.New("the proxy of the environment is no URL")
-	}
-	return proxy, nil
-}
 
 // load reads the files.
 func (t TLS) load() (*tls.Config, error) {

@@ -236,7 +236,7 @@ func TestTheProxyOfTheEnvironment(t *testing.T) {
 		require.Equal(t, "http://vault.invalid/v1/a", got)
 
 		command = exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTheProxyOfTheEnvironment$", "-test.v")
-		command.Env = append(os.Environ(), "HTTP_PROXY=http://user:hush@no url", "EXPECT_ERROR=1")
+		command.Env = append(os.Environ(), "HTTP_PROXY=http://user:hush@127.0.0.1:1", "EXPECT_ERROR=1")
 		out, err = command.CombinedOutput()
 		require.NoError(t, err, string(out))
 		require.NotContains(t, string(out), "hush")
@@ -247,6 +247,7 @@ func TestTheProxyOfTheEnvironment(t *testing.T) {
 		err := tryDial(t, cfg)
 		t.Log(err)
 		require.ErrorIs(t, err, kms.ErrUnavailable)
+		require.ErrorContains(t, err, "proxyconnect")
 		return
 	}
 	c := dial(t, cfg)
