@@ -101,12 +101,29 @@ func (r *Ring) wrap(rec *record, ec kms.EncryptionContext, plaintext []byte) (ci
 	return ciphertext, newest.Version, cmp.Or(useErr, err)
 }
 
-// unwrap opens a blob of this package's kind.
+// unwrap opens a blob of this package's kind. Before it says that the blob does not open, it reads the record again: another process may have
+// rotated the key a moment ago, or made it anew.
 func (r *Ring) unwrap(ctx context.Context, blob Blob, ec kms.EncryptionContext) (plaintext []byte, err error) {
 	rec, err := r.load(ctx, blob.KeyID)
 	if err != nil {
 		return nil, err
 	}
+	plaintext, err = r.unwrapWith(rec, blob, ec)
+	if !errors.Is(err, kms.ErrDecrypt) {
+		return plaintext, err
+	}
+	now, reloadErr := r.reload(ctx, blob.KeyID)
+	if reloadErr != nil {
+		return nil, reloadErr
+	}
+	if now.Generation == rec.Generation {
+		return nil, err
+	}
+	return r.unwrapWith(now, blob, ec)
+}
+
+// unwrapWith opens a blob with the key of a record.
+func (r *Ring) unwrapWith(rec *record, blob Blob, ec kms.EncryptionContext) (plaintext []byte, err error) {
 	if rec.expired(time.Now()) {
 		return nil, rec.mustStay()
 	}

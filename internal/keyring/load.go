@@ -24,7 +24,7 @@ const recordUnit = 4 << 10
 
 func (c cachedRecord) weight() int { return 1 + c.size/recordUnit }
 
-// load returns the record of a key as it is now. It must not be changed.
+// load returns the record of a key as it is now, or, with a store that sees the changes of others late, as it was a moment ago. It must not be changed.
 func (r *Ring) load(ctx context.Context, id string) (*record, error) {
 	if err := kms.ValidateKeyID(id); err != nil {
 		return nil, err
@@ -38,6 +38,21 @@ func (r *Ring) load(ctx context.Context, id string) (*record, error) {
 	if ok && stable && cached.stamp == stamp {
 		return cached.rec, nil
 	}
+	return r.read(ctx, id, cached, stamp, stable)
+}
+
+// reload returns the record of a key as it is in the store, whatever is remembered. It must not be changed.
+func (r *Ring) reload(ctx context.Context, id string) (*record, error) {
+	stamp, stable, err := r.store.Stamp(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cached, _ := r.records.get(id)
+	return r.read(ctx, id, cached, stamp, stable)
+}
+
+// read gets the record from the store, and remembers it where nothing changes meanwhile.
+func (r *Ring) read(ctx context.Context, id string, cached cachedRecord, stamp uint64, stable bool) (*record, error) {
 	fresh, err := r.fetch(ctx, id, cached)
 	if err != nil {
 		r.drop(id, err)
