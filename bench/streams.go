@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -97,7 +98,7 @@ func (b *bench) blockedMemory(c cipher, n, after int) float64 {
 		<-done
 	}
 	runtime.KeepAlive(list)
-	return float64(used) / float64(n)
+	return float64(max(used, 0)) / float64(n)
 }
 
 // inUse returns the bytes of heap and stack that are in use after a garbage collection.
@@ -112,6 +113,7 @@ func inUse() int64 {
 // long measures how much the resident memory of the process grows while a very long body is encrypted and decrypted again.
 func (b *bench) long() error {
 	size := b.scale(b.longSize)
+	debug.FreeOSMemory() // memory that earlier sections left would be used again, and not be seen
 	before, ok := peakMemory(resetPeak)
 	if !ok {
 		return nil
