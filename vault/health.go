@@ -19,8 +19,8 @@ const (
 	healthSealed         = http.StatusServiceUnavailable
 )
 
-// health answers nil where the server works, also as a standby, and the session has a token. It asks the server even while the breaker is open, and does not wait
-// for other requests.
+// health answers nil where the server works, also as a standby, and the session has a token. It asks the server even while the breaker is open, which a
+// good answer closes, and does not wait for other requests.
 func (c *client) health(ctx context.Context) error {
 	ctx, leave, err := c.enter(ctx)
 	if err != nil {
@@ -30,6 +30,7 @@ func (c *client) health(ctx context.Context) error {
 	if err := c.serverHealth(ctx); err != nil {
 		return c.ended(ctx, err)
 	}
+	c.breaker.Succeeded()
 	_, _, err = c.session.bearer(ctx)
 	return c.ended(ctx, err)
 }
