@@ -3,6 +3,7 @@ package vault_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -54,6 +55,34 @@ func TestOfManyCreatorsOnManyNodesOneWins(t *testing.T) {
 			removeKey(t, b, "k")
 		}
 	})
+}
+
+// A key that another node removes between the answer about its record and that about its Transit key is gone, and not damaged.
+func TestAKeyThatIsRemovedWhileItIsLookedAtIsNotDamaged(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		f := newFakeVault()
+		b, other := f.open(t, vault.Transit), f.open(t, vault.Transit)
+		createKey(t, b, "k")
+		var once sync.Once
+		f.set(func(method, path string, _ []byte) (int, string) {
+			if method == "GET" && strings.HasPrefix(path, "transit/keys/") {
+				once.Do(func() {
+					f.set(nil, nil)
+					removeKey(t, other, "k")
+					if again {
+						createKey(t, other, "k")
+					}
+				})
+			}
+			return 0, ""
+		}, nil)
+		_, err := b.DescribeKey(t.Context(), &kms.DescribeKeyRequest{KeyID: "k"})
+		if again {
+			require.NoError(t, err)
+		} else {
+			require.ErrorIs(t, err, kms.ErrKeyNotFound)
+		}
+	}
 }
 
 func TestNoRotationIsLostBetweenNodes(t *testing.T) {

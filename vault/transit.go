@@ -182,8 +182,26 @@ func (t *transit) use(ctx context.Context, id string, may func(view) error, do f
 	return do(now)
 }
 
-// look asks Vault for the key: its record, and the Transit key.
-func (t *transit) look(ctx context.Context, id string) (view, error) {
+// look asks Vault for the key: its record, and the Transit key. A Transit key is missing only where the record is still the same afterwards: it may have
+// been removed between the two answers.
+func (t *transit) look(ctx context.Context, id string) (v view, err error) {
+	err = repeat(ctx, func() (err error) {
+		if v, err = t.lookOnce(ctx, id); err != nil || v.key != nil {
+			return err
+		}
+		_, version, err := t.readRecord(ctx, id)
+		if err == nil && version != v.version {
+			err = errConflict
+		}
+		return err
+	})
+	if err != nil {
+		return view{}, err
+	}
+	return v, nil
+}
+
+func (t *transit) lookOnce(ctx context.Context, id string) (view, error) {
 	rec, version, err := t.readRecord(ctx, id)
 	if err != nil {
 		return view{}, err
