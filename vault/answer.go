@@ -67,7 +67,7 @@ func (a *answer) refused() bool {
 
 // failure returns the error of an answer that shows a server that does not work.
 func (a *answer) failure() error {
-	if a.err != nil && (a.status >= 500 || a.status < 400) {
+	if a.err != nil && (a.status >= 500 || a.status < 400) && a.err.fault() == nil {
 		return a.err
 	}
 	return nil
@@ -117,7 +117,10 @@ func (e *statusError) detail() string {
 // Unwrap returns the class. Vault answers 404 without a message where a path of a mount holds nothing, and with one where there is no such
 // path at all; 412 where a node has not seen yet what another one has done.
 func (e *statusError) Unwrap() error {
+	fault := e.fault()
 	switch {
+	case fault != nil:
+		return fault
 	case e.status == http.StatusForbidden || e.status == http.StatusUnauthorized:
 		return kms.ErrPermission
 	case e.status == http.StatusNotFound && len(e.messages) == 0:
@@ -126,6 +129,20 @@ func (e *statusError) Unwrap() error {
 		return kms.ErrUnavailable
 	}
 	return kms.ErrInvalidRequest
+}
+
+// fault returns the class of an internal error for which the request is to blame, and nil for any other. Vault 1.13 answers 500 to a wrong secret id, and
+// every Vault with the storage "file" to a name that is too long for a file.
+func (e *statusError) fault() error {
+	switch {
+	case e.status != http.StatusInternalServerError:
+		return nil
+	case e.says("invalid secret id"):
+		return kms.ErrPermission
+	case e.says("file name too long"):
+		return kms.ErrInvalidRequest
+	}
+	return nil
 }
 
 // RetryAfter returns how long the server asked to be left alone; 0 where it did not.

@@ -53,6 +53,23 @@ func TestTheBreakerOpensAndClosesAgain(t *testing.T) {
 	})
 }
 
+func TestAHealthyServerClosesTheBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newBubbleVault()
+		c := v.open(t, appRole())
+		v.always(503, `{"initialized":true,"sealed":true}`)
+		for range breakerFailures {
+			require.ErrorIs(t, use(t, c), kms.ErrUnavailable)
+		}
+		require.ErrorIs(t, c.health(t.Context()), kms.ErrUnavailable)
+		require.True(t, c.stats().BreakerOpen)
+		v.set(func() { v.intercept = nil })
+		require.ErrorContains(t, use(t, c), "breaker is open")
+		require.NoError(t, c.health(t.Context()))
+		require.NoError(t, use(t, c), "who is told that the server works finds it so")
+	})
+}
+
 func TestWhatOpensTheBreaker(t *testing.T) {
 	tests := map[string]struct {
 		answer func() *http.Response
@@ -66,6 +83,7 @@ func TestWhatOpensTheBreaker(t *testing.T) {
 		"a redirect":                {func() *http.Response { return respond(302, ``) }, true},
 		"too many requests":         {func() *http.Response { return respond(429, `{"errors":["x"]}`) }, false},
 		"a node that lags behind":   {func() *http.Response { return respond(412, `{"errors":["x"]}`) }, false},
+		"a name that is too long":   {func() *http.Response { return respond(500, `{"errors":["open /k: file name too long"]}`) }, false},
 		"a wrong request":           {func() *http.Response { return respond(400, `{"errors":["x"]}`) }, false},
 		"nothing there":             {func() *http.Response { return respond(404, `{"errors":[]}`) }, false},
 		"a mount that is not there": {func() *http.Response { return respond(404, `{"errors":["x"]}`) }, false},

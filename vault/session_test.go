@@ -166,6 +166,33 @@ func TestCredentialsThatAreGone(t *testing.T) {
 	})
 }
 
+// Vault 1.13 answers 500 to a wrong secret id.
+func TestCredentialsThatAreGoneForAServerThatBlamesItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newBubbleVault()
+		c := v.open(t, appRole())
+		v.set(func() {
+			v.intercept = func(req *http.Request, _ string) *http.Response {
+				if strings.HasSuffix(req.URL.Path, "/login") {
+					return respond(500, `{"errors":["invalid secret id"]}`)
+				}
+				return nil
+			}
+		})
+		v.revoke()
+		v.forget()
+		for range 100 {
+			require.ErrorIs(t, use(t, c), kms.ErrPermission)
+		}
+		require.Equal(t, 1, v.count("/login"), "the refusal is remembered")
+		for range 20 {
+			time.Sleep(longestPause)
+			require.ErrorIs(t, use(t, c), kms.ErrPermission)
+		}
+		require.False(t, c.stats().BreakerOpen)
+	})
+}
+
 func TestAnOpeningWithoutCredentialsFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newBubbleVault()
