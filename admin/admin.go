@@ -39,12 +39,12 @@ type Options struct {
 
 // Decoders turn documents into configurations and back into what may be shown of them. [github.com/objectkms/kms/backend.Decoders] are such.
 type Decoders interface {
-	// ParseConfig reads a whole configuration. It does not keep doc.
+	// ParseConfig reads a whole configuration. It does not keep doc, which is overwritten afterwards, as patch is.
 	ParseConfig(doc []byte) (kms.Config, error)
 	// Merge puts a partial update onto a configuration, which may be the zero Config. It does not keep patch. What it returns shares no secret with running that
 	// Destroy would wipe.
 	Merge(running kms.Config, patch []byte) (kms.Config, error)
-	// Summary describes a configuration without its secrets.
+	// Summary describes a configuration without its secrets. The result is overwritten when it has been sent.
 	Summary(cfg kms.Config) (json.RawMessage, error)
 	// Destroy wipes the secrets of a configuration that was not taken.
 	Destroy(cfg kms.Config)

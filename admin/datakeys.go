@@ -104,7 +104,7 @@ func rewrapItem(value []byte) (kms.RewrapItem, error) {
 	var item kms.RewrapItem
 	var to *kms.EncryptionContext
 	err := strictjson.Fields{
-		"ciphertext_blob":    strictjson.Into(&item.Ciphertext, blob),
+		"ciphertext_blob":    strictjson.Into(&item.Ciphertext, strictjson.Base64),
 		"encryption_context": strictjson.Into(&item.From, encryptionContext),
 		"new_encryption_context": func(value []byte) error {
 			ec, err := encryptionContext(value)

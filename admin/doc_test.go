@@ -48,7 +48,7 @@ func TestTheTablesInTheDocsHaveEveryRoute(t *testing.T) {
 // The codes of errors are those in the table.
 func TestTheTableOfErrors(t *testing.T) {
 	documented := map[string]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| (\\d\\d\\d) \\| (.*) \\|").FindAllStringSubmatch(apiDoc(t), -1) {
+	for _, row := range regexp.MustCompile(`(?m)^\| (\d\d\d) \| (.*) \|`).FindAllStringSubmatch(apiDoc(t), -1) {
 		for _, code := range regexp.MustCompile("`([A-Z]\\w+)`").FindAllStringSubmatch(row[2], -1) {
 			if code[1] != "Allow" {
 				documented[code[1]] = row[1]

@@ -90,7 +90,7 @@ func (c *call) importKey() (job, error) {
 	var req kms.CreateKeyRequest
 	fields := c.newKeyFields(&req)
 	fields["material"] = func(value []byte) error {
-		material, err := blob(value)
+		material, err := strictjson.Base64(value)
 		c.secret = kms.NewSecret(material)
 		return err
 	}

@@ -83,6 +83,7 @@ func TestImport(t *testing.T) {
 	s.fails(t, "POST", "/kms/keys/import", `{"key_id":"n","material":""}`, 400, "InvalidRequest", "material: missing")
 	s.fails(t, "POST", "/kms/keys/import", `{"key_id":"n","material":"`+hush+`"}`, 400, "InvalidRequest", "material: want base64")
 	s.fails(t, "POST", "/kms/keys/import", `{"key_id":"n","material":"`+strings.TrimRight(hushInBase64(), "=")+`"}`, 400, "InvalidRequest", "material: want base64")
+	s.fails(t, "POST", "/kms/keys/import", `{"key_id":"n","material":"`+hushInBase64()+`\n"}`, 400, "InvalidRequest", "material: want base64")
 	s.fails(t, "POST", "/kms/keys/import", `{"key_id":"n","material":"aHVzaA=="}`, 400, "InvalidRequest", "key material has 4 bytes, want 32")
 	s.fails(t, "POST", "/kms/keys/import", `{"key_id":"n","material":"`+hushInBase64()+`","x":1}`, 400, "InvalidRequest", "x: unknown field")
 	s.fails(t, "POST", "/kms/keys/import", `{"key_id":"n","material":"`+hushInBase64()+`","material":"x"}`, 400, "InvalidRequest", "material: given twice")

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -152,20 +151,4 @@ func list[T any](read func([]byte) (T, error)) func([]byte) ([]T, error) {
 		}
 		return found, nil
 	}
-}
-
-// blob reads bytes in base64, of which this must be the only form.
-func blob(value []byte) ([]byte, error) {
-	text, err := strictjson.Bytes(value)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(text)
-	raw := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
-	n, err := base64.StdEncoding.Strict().Decode(raw, text)
-	if err != nil || slices.ContainsFunc(text, func(c byte) bool { return c == '\n' || c == '\r' }) {
-		clear(raw)
-		return nil, errors.New("want base64, with its padding")
-	}
-	return raw[:n:n], nil
 }

@@ -117,6 +117,16 @@ func TestChangeOfTheBackend(t *testing.T) {
 	s.ok(t, "POST", "/kms/reconfigure?force=true", strings.Replace(localDocument(t.TempDir()+"/other"), "}", `,"former":[]}`, 1))
 }
 
+func TestConfigureAnotherBackend(t *testing.T) {
+	s := running(t, admin.Options{Authorize: allow})
+	s.ok(t, "POST", "/kms/stop", "")
+	doc := localDocument(t.TempDir() + "/keys")
+	s.fails(t, "POST", "/kms/configure", doc, 400, "InvalidConfiguration", "would be unreadable")
+	s.fails(t, "POST", "/kms/configure?force=false", doc, 400, "InvalidConfiguration", "would be unreadable")
+	s.ok(t, "POST", "/kms/configure?force=true", doc)
+	require.Equal(t, "local", s.ok(t, "GET", "/kms/status", "")["backend_type"])
+}
+
 // A configuration that was not taken is wiped; what runs is not.
 func TestTheSecretsOfAFailedChangeAreWiped(t *testing.T) {
 	decoders := &remembering{Decoders: backend.Standard()}

@@ -66,6 +66,9 @@ func TestMergeCopiesSecrets(t *testing.T) {
 		require.Equal(t, rootKey(), localOf(t, running.Backend).RootKey.Bytes())
 		require.Equal(t, hush, string(vaultOf(t, running.Former[0]).Auth.(vault.TokenAuth).Token.Bytes()))
 	}
+	withPassphrase := kms.Config{Backend: local.Config{Dir: "/keys", Passphrase: secretOf(hush)}}
+	backend.Destroy(merge(t, withPassphrase, `{"allow_unlocked_memory":true}`))
+	require.Equal(t, hush, string(localOf(t, withPassphrase.Backend).Passphrase.Bytes()))
 	vaultOnly := runningVault()
 	for _, patch := range []string{`{}`, `{"max_concurrent":9}`} {
 		backend.Destroy(merge(t, vaultOnly, patch))

@@ -173,6 +173,8 @@ func TestDocumentsThatAreRefused(t *testing.T) {
 		{"a short master key", `{"backend_type":"local","key_dir":"/k","master_key":"aHVzaC1odXNo"}`, "master_key: want 32 bytes in base64"},
 		{"a master key that is none", `{"backend_type":"local","key_dir":"/k","master_key":"hush-hush"}`, "master_key: want 32 bytes in base64"},
 		{"a master key without padding", `{"backend_type":"local","key_dir":"/k","master_key":"` + strings.TrimRight(key(), "=") + `"}`, "master_key: want 32 bytes in base64"},
+		{"a master key with odd last bits", `{"backend_type":"local","key_dir":"/k","master_key":"` + strings.Replace(key(), "c=", "d=", 1) + `"}`, "master_key: want 32 bytes in base64"},
+		{"a master key in two lines", `{"backend_type":"local","key_dir":"/k","master_key":"` + key()[:20] + `\n` + key()[20:] + `"}`, "master_key: want 32 bytes in base64"},
 		{"a master key of zeros", `{"backend_type":"local","key_dir":"/k","master_key":"` + strings.Repeat("A", 43) + `="}`, "all zero"},
 		{"a master key as a number", `{"backend_type":"local","key_dir":"/k","master_key":7}`, "master_key: got a number, want text"},
 		{"an empty passphrase", `{"backend_type":"local","key_dir":"/k","passphrase":""}`, "passphrase: empty"},
@@ -275,6 +277,26 @@ func TestDestroy(t *testing.T) {
 	require.Zero(t, vaultOf(t, cfg.Former[1]).Auth.(vault.TokenAuth).Token.Len())
 	require.Zero(t, vaultOf(t, cfg.Former[2]).Auth.(vault.AppRoleAuth).SecretID.Len())
 	backend.Destroy(kms.Config{Backend: (*local.Config)(nil)})
+}
+
+// What was made before the error is found is wiped.
+func TestTheSecretsOfARefusedDocumentAreWiped(t *testing.T) {
+	for _, rest := range []string{`,"former":[{}]`, `,"former":7`, `,"former":[{"backend_type":"made"},{"backend_type":"local"}]`, `,"default_key_id":"\u0007"`} {
+		var made []*kms.Secret
+		decoders := backend.Standard()
+		decoders["made"] = func(json.RawMessage) (kms.BackendConfig, error) {
+			made = append(made, secretOf(hush))
+			return local.Config{Dir: "/k", Passphrase: made[len(made)-1]}, nil
+		}
+		_, err := decoders.ParseConfig([]byte(`{"backend_type":"made"` + rest + `}`))
+		requireInvalid(t, err, "")
+		_, err = decoders.Merge(kms.Config{}, []byte(`{"backend_type":"made"`+rest+`}`))
+		requireInvalid(t, err, "")
+		require.NotEmpty(t, made)
+		for _, secret := range made {
+			require.Zero(t, secret.Len())
+		}
+	}
 }
 
 func TestDecodersOfOnesOwn(t *testing.T) {

@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"encoding/base64"
 	"errors"
 	"math"
 	"strconv"
@@ -32,18 +31,15 @@ const masterKeySize = 32
 
 // readKey reads a secret of 32 bytes in base64.
 func readKey(value []byte) (*kms.Secret, error) {
-	text, err := strictjson.Bytes(value)
-	if err != nil {
+	raw, err := strictjson.Base64(value)
+	switch {
+	case strictjson.KindOf(value) != strictjson.KindString:
 		return nil, err
-	}
-	defer clear(text)
-	raw := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
-	n, err := base64.StdEncoding.Strict().Decode(raw, text)
-	if err != nil || n != masterKeySize {
+	case err != nil || len(raw) != masterKeySize:
 		clear(raw)
 		return nil, errors.New("want 32 bytes in base64, with its padding")
 	}
-	return kms.NewSecret(raw[:n:n]), nil
+	return kms.NewSecret(raw), nil
 }
 
 // readMode reads the permissions of a file: as a number, which JSON has in decimal only, or as octal digits in a string.

@@ -21,6 +21,9 @@ type Harness struct {
 	// Damage changes the stored record of a key so that it cannot be trusted any more. Nil: the
 	// tests of damaged records are skipped.
 	Damage func(t *testing.T, b kms.Backend, keyID string)
+	// MaxKeyID is the length in bytes of the longest key id that the backend takes. 0 means 128, as [kms.ValidateKeyID] has it. It
+	// is for backends over a storage of others that takes no more.
+	MaxKeyID int
 	// KeyID is an Enabled key that every opened backend has, for backends whose CreateKey is ErrUnsupported.
 	// Then only what needs no second key is run. Empty: the suite creates keys.
 	KeyID string

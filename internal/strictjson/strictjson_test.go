@@ -52,6 +52,22 @@ func TestFields(t *testing.T) {
 	}
 }
 
+func TestBase64HasOneForm(t *testing.T) {
+	for doc, want := range map[string]string{`"AQI="`: "\x01\x02", `""`: "", `"AQ\u0049="`: "\x01\x02"} {
+		got, err := strictjson.Base64([]byte(doc))
+		require.NoError(t, err)
+		require.Equal(t, want, string(got))
+	}
+	for _, doc := range []string{`"AQI"`, `"AQJ="`, `"AQ\nI="`, `"AQI=\r"`, `"AQI=="`, `"-_=="`, `"A"`, `" AQI="`} {
+		_, err := strictjson.Base64([]byte(doc))
+		require.EqualError(t, err, "want base64, with its padding", doc)
+	}
+	_, err := strictjson.Base64([]byte(`7`))
+	require.EqualError(t, err, "got a number, want text")
+	_, err = strictjson.Base64([]byte(`"\udc00"`))
+	require.EqualError(t, err, "an escape is half of a surrogate pair")
+}
+
 func TestCheck(t *testing.T) {
 	require.NoError(t, strictjson.Check([]byte(` [1] `), 5))
 	for doc, want := range map[string]string{

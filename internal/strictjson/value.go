@@ -1,6 +1,8 @@
 package strictjson
 
 import (
+	"bytes"
+	"encoding/base64"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -48,6 +50,22 @@ func Bytes(value []byte) ([]byte, error) {
 		return nil, wrongKind(value, KindString)
 	}
 	return unquote(trimSpace(value))
+}
+
+// Base64 reads bytes in base64 into memory of its own. Each has one form: with padding, and without line breaks.
+func Base64(value []byte) ([]byte, error) {
+	text, err := Bytes(value)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(text)
+	raw := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := base64.StdEncoding.Strict().Decode(raw, text)
+	if err != nil || bytes.ContainsAny(text, "\r\n") {
+		clear(raw)
+		return nil, Errorf("", "want base64, with its padding")
+	}
+	return raw[:n:n], nil
 }
 
 // Bool reads a boolean.

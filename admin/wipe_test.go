@@ -1,0 +1,109 @@
+package admin_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/admin"
+	"github.com/objectkms/kms/mock"
+)
+
+// keeping keeps what passes through it, as nobody should.
+type keeping struct {
+	docs  [][]byte
+	merge func()
+	cfg   kms.Config
+}
+
+func (k *keeping) ParseConfig(doc []byte) (kms.Config, error) {
+	k.docs = append(k.docs, doc)
+	return k.cfg, nil
+}
+
+func (k *keeping) Merge(_ kms.Config, patch []byte) (kms.Config, error) {
+	k.docs = append(k.docs, patch)
+	if k.merge != nil {
+		k.merge()
+	}
+	return k.cfg, nil
+}
+
+func (k *keeping) Summary(kms.Config) (json.RawMessage, error) {
+	doc := json.RawMessage(`{"backend_type":"mock"}`)
+	k.docs = append(k.docs, doc)
+	return doc, nil
+}
+
+func (*keeping) Destroy(kms.Config) {}
+
+func TestBodiesAreWiped(t *testing.T) {
+	decoders := &keeping{cfg: kms.Config{Backend: mock.New()}}
+	s := newServer(t, admin.Options{Authorize: allow, Decoders: decoders})
+	s.ok(t, "POST", "/kms/configure", `{"passphrase":"`+hush+`"}`)
+	s.ok(t, "POST", "/kms/reconfigure", `{"passphrase":"`+hush+`"}`)
+	s.ok(t, "GET", "/kms/config", "")
+	require.Len(t, decoders.docs, 3)
+	s.Close() // every request has ended
+	for _, doc := range decoders.docs {
+		require.Equal(t, make([]byte, len(doc)), doc)
+	}
+}
+
+// A keyKeeper is a backend that keeps the secrets that it is given and gives.
+type keyKeeper struct {
+	*mock.Backend
+	secrets []*kms.Secret
+}
+
+func (k *keyKeeper) Open(context.Context) (kms.Backend, error) { return k, nil }
+
+func (k *keyKeeper) ImportKey(ctx context.Context, req *kms.ImportKeyRequest) (*kms.ImportKeyResponse, error) {
+	k.secrets = append(k.secrets, req.Material)
+	return k.Backend.ImportKey(ctx, req)
+}
+
+func (k *keyKeeper) GenerateDataKey(ctx context.Context, req *kms.GenerateDataKeyRequest) (*kms.GenerateDataKeyResponse, error) {
+	resp, err := k.Backend.GenerateDataKey(ctx, req)
+	if err == nil {
+		k.secrets = append(k.secrets, resp.Plaintext)
+	}
+	return resp, err
+}
+
+func TestSecretsAreDestroyed(t *testing.T) {
+	s := newServer(t, admin.Options{Authorize: allow, PlaintextDataKeys: true})
+	keeper := &keyKeeper{Backend: mock.New()}
+	require.NoError(t, s.keys.Reconfigure(t.Context(), kms.Config{Backend: keeper}))
+	s.ok(t, "POST", "/kms/keys/import", `{"key_id":"k","material":"`+hushInBase64()+`"}`)
+	s.ok(t, "POST", "/kms/generate-data-key", `{"key_id":"k"}`)
+	require.Len(t, keeper.secrets, 2)
+	s.Close()
+	for _, secret := range keeper.secrets {
+		require.Zero(t, secret.Len())
+	}
+}
+
+// A change waits for the one before, as long as its caller does.
+func TestAChangeWaitsForTheOneBefore(t *testing.T) {
+	decoders := &keeping{cfg: kms.Config{Backend: mock.New()}}
+	handler := admin.New(new(kms.ServiceManager), admin.Options{Authorize: allow, Decoders: decoders})
+	post := func(ctx context.Context) int {
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, httptest.NewRequestWithContext(ctx, "POST", "/kms/reconfigure", strings.NewReader("{}")))
+		return recorder.Code
+	}
+	decoders.merge = func() {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.Equal(t, 499, post(ctx))
+	}
+	require.Equal(t, http.StatusOK, post(t.Context()))
+	require.Len(t, decoders.docs, 1)
+}
