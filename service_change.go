@@ -64,16 +64,7 @@ func (s *ServiceManager) apply(ctx context.Context, c Change) error {
 	if c.Hold {
 		return s.hold(ctx, c)
 	}
-	m, err := s.openNext(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	if err := s.persist(ctx, c); err != nil {
-		return errors.Join(err, m.Close())
-	}
-	s.publish(m, c.Config)
-	s.startWorkers(ctx)
-	return nil
+	return s.takeOver(ctx, c)
 }
 
 // hold keeps a configuration for Start.
@@ -121,25 +112,43 @@ func (s *ServiceManager) checkOrphans(cfg Config) error {
 		ErrInvalidConfig, keeper.BackendType())
 }
 
-// openNext opens a configuration and checks that it can work now. Nobody is asked whether that is allowed.
-func (s *ServiceManager) openNext(ctx context.Context, cfg Config) (*Manager, error) {
+// takeOver opens a configuration, checks that it can work now, has it stored, and publishes it. Nobody is asked whether that is allowed.
+func (s *ServiceManager) takeOver(ctx context.Context, c Change) (err error) {
 	if s.serving.Load() == nil {
 		// A Stop that gave up waiting may have left workers.
 		if err := s.workers.stop(ctx); err != nil {
-			return nil, err
+			return err
 		}
+		s.sweeper.start()
 	}
-	m, err := open(ctx, cfg)
+	m, err := open(ctx, s.Hooks.under(c.Config))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	_, _, err = ask(ctx, m, 1, func(ctx context.Context) (*struct{}, error) {
+	published := false
+	defer func() {
+		if !published { // also where a panic goes on to the caller
+			err = errors.Join(err, m.Close())
+		}
+	}()
+	if err := checkHealth(ctx, m); err != nil {
+		return fmt.Errorf("the backend is not healthy: %w", err)
+	}
+	if err := s.persist(ctx, c); err != nil {
+		return err
+	}
+	s.publish(m, c.Config)
+	published = true
+	s.startWorkers()
+	return nil
+}
+
+// checkHealth asks the backend once, and neither Authorize nor the Observer.
+func checkHealth(ctx context.Context, m *Manager) error {
+	_, _, err := ask(ctx, m, 1, func(ctx context.Context) (*struct{}, error) {
 		return new(struct{}), m.backend.HealthCheck(ctx)
 	})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("the backend is not healthy: %w", err), m.Close())
-	}
-	return m, nil
+	return err
 }
 
 // Start opens what is configured and checks its health. Then the service runs; else its state is ServiceError, and Start may be called
@@ -167,13 +176,8 @@ func (s *ServiceManager) reopen(ctx context.Context, op string) error {
 	if err := s.checkOptions(); err != nil {
 		return s.failed(op, err)
 	}
-	m, err := s.openNext(ctx, s.Hooks.under(cfg))
-	if err == nil {
-		s.publish(m, cfg)
-		s.startWorkers(ctx)
-		return nil
-	}
-	if s.serving.Load() != nil {
+	err = s.takeOver(ctx, Change{Config: cfg, Stored: true})
+	if err == nil || s.serving.Load() != nil {
 		return s.failed(op, err)
 	}
 	s.mu.Lock()
@@ -194,8 +198,9 @@ func (s *ServiceManager) failed(op string, err error) error {
 }
 
 // Stop refuses new calls with ErrNotRunning, ends the workers, waits for the calls in flight and closes the Manager, and those that
-// were replaced before. Where ctx ends first, Stop returns its error and the rest goes on in the background; another Stop waits again. It does nothing
-// where nothing runs. The configuration stays, for Start.
+// were replaced before. Where ctx ends first, Stop returns its error and the rest goes on in the background; another Stop waits again. While another
+// change is under way Stop waits for that first, and has done nothing where ctx ends meanwhile. It does nothing where nothing runs. The
+// configuration stays, for Start.
 func (s *ServiceManager) Stop(ctx context.Context) error {
 	return s.inTurn(ctx, "Stop", func() error {
 		s.mu.Lock()
@@ -212,18 +217,16 @@ func (s *ServiceManager) Stop(ctx context.Context) error {
 }
 
 // inTurn runs one change after another, and reports how it ended.
-func (s *ServiceManager) inTurn(ctx context.Context, op string, run func() error) error {
+func (s *ServiceManager) inTurn(ctx context.Context, op string, run func() error) (err error) {
 	start := time.Now()
-	err := s.change.enter(ctx)
-	if err == nil {
-		err = func() error {
-			defer s.change.leave()
-			return run()
-		}()
+	err = errPanicked // until it is known better
+	defer func() { s.report(ctx, Operation{Op: op, Err: err}, start) }()
+	if err := s.change.enter(ctx); err != nil {
+		return wrapError(op, "", err)
 	}
-	if err != nil {
-		err = wrapError(op, "", err)
+	defer s.change.leave()
+	if err := run(); err != nil {
+		return wrapError(op, "", err)
 	}
-	s.report(ctx, Operation{Op: op, Err: err}, start)
-	return err
+	return nil
 }

@@ -82,7 +82,8 @@ func (s *ServiceManager) enter(state ServiceState, err error) {
 	s.state, s.since, s.err = state, time.Now(), err
 }
 
-// A turnstile lets one call at a time through, and obeys the context of those who wait.
+// A turnstile lets one call at a time through, and obeys the context of those who wait. Who need not wait goes through in any case: a Stop
+// comes when contexts end.
 type turnstile struct {
 	once sync.Once
 	busy chan struct{}
@@ -90,8 +91,10 @@ type turnstile struct {
 
 func (t *turnstile) enter(ctx context.Context) error {
 	t.once.Do(func() { t.busy = make(chan struct{}, 1) })
-	if err := ctx.Err(); err != nil {
-		return err
+	select {
+	case t.busy <- struct{}{}:
+		return nil
+	default:
 	}
 	select {
 	case t.busy <- struct{}{}:

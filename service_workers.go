@@ -26,14 +26,13 @@ type workers struct {
 }
 
 // startWorkers starts the workers that are configured, unless they run.
-func (s *ServiceManager) startWorkers(ctx context.Context) {
+func (s *ServiceManager) startWorkers() {
 	if s.workers.cancel != nil {
 		return
 	}
-	// They outlive the call that starts them.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	// They outlive the request that starts them, and are none of its doing.
+	ctx, cancel := context.WithCancel(context.Background())
 	s.workers.cancel, s.workers.done = cancel, make(chan struct{})
-	s.sweeper.start()
 	var running sync.WaitGroup
 	start := func(principal string, interval, jitter time.Duration, work func(context.Context)) {
 		if interval > 0 {
@@ -79,7 +78,7 @@ func repeat(ctx context.Context, interval, jitter time.Duration, work func(conte
 			return
 		}
 		work(ctx)
-		timer.Reset(interval + random(jitter))
+		timer.Reset(max(interval, interval+random(jitter))) // a sum that is too large is negative
 	}
 }
 
