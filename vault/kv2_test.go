@@ -145,6 +145,47 @@ func TestACopyThatFailedIsMadeUpFor(t *testing.T) {
 	require.JSONEq(t, record, kept)
 }
 
+// A policy that lets nobody write to the history twice makes a conflict a refusal.
+func TestACopyThatAnotherProcessHasWrittenIsOne(t *testing.T) {
+	for _, there := range []bool{true, false} {
+		f := newFakeVault()
+		b := f.open(t, vault.KV2)
+		createKey(t, b, "k")
+		looked := false
+		f.set(func(method, path string, _ []byte) (int, string) {
+			switch {
+			case path != "secret/data/objectkms/history/k/1":
+			case method == "POST":
+				return 403, `{"errors":["permission denied"]}`
+			case !looked || !there:
+				looked = true
+				return 404, `{"errors":[]}`
+			}
+			return 0, ""
+		}, nil)
+		_, err := b.RotateKey(t.Context(), &kms.RotateKeyRequest{KeyID: "k"})
+		if there {
+			require.NoError(t, err)
+		} else {
+			require.ErrorIs(t, err, kms.ErrPermission)
+		}
+	}
+}
+
+func TestDeletedKeysMakeNoPageLonger(t *testing.T) {
+	f := newFakeVault()
+	b := f.open(t, vault.KV2)
+	for _, id := range []string{"a", "b", "c", "d"} {
+		createKey(t, b, id)
+	}
+	removeKey(t, b, "b")
+	removeKey(t, b, "d")
+	list, err := b.ListKeys(t.Context(), &kms.ListKeysRequest{Limit: 2})
+	require.NoError(t, err)
+	require.Len(t, list.Keys, 2)
+	require.False(t, list.Truncated)
+}
+
 func TestARecordThatWasLostIsSeenAndCanBePutBack(t *testing.T) {
 	f := newFakeVault()
 	b := f.open(t, vault.KV2)

@@ -85,6 +85,28 @@ func TestAKeyThatIsRemovedWhileItIsLookedAtIsNotDamaged(t *testing.T) {
 	}
 }
 
+// A key that another node is making is none yet, and none of somebody else's either: its maker may still lose the id.
+func TestAKeyThatIsBeingMadeIsNotThereYet(t *testing.T) {
+	f := newFakeVault()
+	b, other := f.open(t, vault.Transit), f.open(t, vault.Transit)
+	var once sync.Once
+	var died error
+	f.set(func(method, path string, _ []byte) (int, string) {
+		if method == "GET" && path == "transit/keys/k" {
+			once.Do(func() {
+				f.dieAfter(3, true) // the record is read, no Transit key is found, the record is written, and the Transit key is made
+				_, died = other.CreateKey(t.Context(), &kms.CreateKeyRequest{KeyID: "k"})
+				f.set(nil, nil)
+			})
+		}
+		return 0, ""
+	}, nil)
+	_, err := b.GenerateDataKey(t.Context(), &kms.GenerateDataKeyRequest{KeyID: "k"})
+	require.ErrorIs(t, err, kms.ErrKeyNotFound)
+	require.ErrorIs(t, died, kms.ErrUnavailable)
+	require.Equal(t, []string{"k"}, f.names())
+}
+
 func TestNoRotationIsLostBetweenNodes(t *testing.T) {
 	bothEngines(t, func(t *testing.T, engine vault.Engine) {
 		f := newFakeVault()

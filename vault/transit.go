@@ -66,78 +66,6 @@ func begin(ctx context.Context, req interface{ Validate() error }) error {
 	return cmp.Or(ctx.Err(), req.Validate())
 }
 
-// A view is a key as it was seen at one time. It must not be changed.
-type view struct {
-	rec     *keyRecord
-	version uint64      // of the record in KV; 0: there is none, and rec says what one would say
-	key     *transitKey // nil where the Transit key of the record is gone
-}
-
-// describe returns the key for a caller, who may change what he gets.
-func (v view) describe() kms.Key {
-	rec := v.rec.clone()
-	key := kms.Key{
-		ID:           rec.ID,
-		Description:  rec.Description,
-		State:        rec.State,
-		Usage:        kms.EncryptDecrypt,
-		Origin:       rec.Origin,
-		Tags:         rec.Tags,
-		CreatedAt:    rec.Created,
-		DeletionDate: rec.Deletion,
-	}
-	if v.unusable() != nil && rec.State != kms.KeyPendingDeletion {
-		key.State = kms.KeyUnavailable
-	}
-	if v.key == nil {
-		return key
-	}
-	key.Version = v.key.Latest
-	key.NativeRewrap = v.key.Derived
-	if key.Version > 1 {
-		key.RotatedAt = v.key.versions[key.Version]
-	}
-	return key
-}
-
-// unusable returns the error of a key that can neither wrap nor unwrap.
-func (v view) unusable() error {
-	switch {
-	case v.key == nil:
-		return fmt.Errorf("%w: the Transit key of %s is gone from Vault", kms.ErrKeyMaterial, v.rec.ID)
-	case v.key.Derived != v.rec.Derived:
-		return fmt.Errorf("%w: the Transit key of %s was replaced: derived is %t, want %t", kms.ErrKeyMaterial, v.rec.ID, v.key.Derived, v.rec.Derived)
-	}
-	return v.key.unsupported()
-}
-
-// mayWrap returns the error of a key that cannot wrap now.
-func (v view) mayWrap() error { return cmp.Or(v.rec.mustBeEnabled(), v.unusable()) }
-
-// mayUnwrap returns the error of a key that cannot unwrap now. It can in every state until its deletion date.
-func (v view) mayUnwrap() error {
-	if v.rec.expired(time.Now()) {
-		return v.rec.mustStay()
-	}
-	return v.unusable()
-}
-
-// latest returns the latest of t and of the times at which something of the key was made.
-func (v view) latest(t time.Time) time.Time {
-	if v.rec.Created.After(t) {
-		t = v.rec.Created
-	}
-	if v.key == nil {
-		return t
-	}
-	for _, at := range v.key.versions {
-		if at.After(t) {
-			t = at
-		}
-	}
-	return t
-}
-
 // view returns a key as it was seen last, if that is not long ago and may do what is wanted, or else as it is now. A refusal is therefore never an old one.
 func (t *transit) view(ctx context.Context, id string, may func(view) error) (v view, err error) {
 	if err := kms.ValidateKeyID(id); err != nil {
@@ -182,11 +110,11 @@ func (t *transit) use(ctx context.Context, id string, may func(view) error, do f
 	return do(now)
 }
 
-// look asks Vault for the key: its record, and the Transit key. A Transit key is missing only where the record is still the same afterwards: it may have
-// been removed between the two answers.
+// look asks Vault for the key: its record, and the Transit key. That one of the two is missing counts only where the record is still the same
+// afterwards: the key may have been removed between the two answers, or may be one that is just being made.
 func (t *transit) look(ctx context.Context, id string) (v view, err error) {
 	err = repeat(ctx, func() (err error) {
-		if v, err = t.lookOnce(ctx, id); err != nil || v.key != nil {
+		if v, err = t.lookOnce(ctx, id); err != nil || v.key != nil && v.version > 0 {
 			return err
 		}
 		_, version, err := t.readRecord(ctx, id)

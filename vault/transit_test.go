@@ -329,3 +329,31 @@ func TestManyCallersShareALook(t *testing.T) {
 		b.Close()
 	})
 }
+
+// A call that comes after a change does not wait for an answer from before it.
+func TestALookFromBeforeAChangeIsNotShared(t *testing.T) {
+	f := newFakeVault()
+	createKey(t, f.open(t, vault.Transit), "k")
+	synctest.Test(t, func(t *testing.T) {
+		b := f.open(t, vault.Transit)
+		slow := true
+		f.set(nil, func(method, path string, answer []byte) []byte {
+			if method == "GET" && path == "transit/keys/k" && slow {
+				slow = false
+				time.Sleep(10 * time.Second)
+			}
+			return answer
+		})
+		var wg sync.WaitGroup
+		wg.Go(func() { b.GenerateDataKey(t.Context(), &kms.GenerateDataKeyRequest{KeyID: "k"}) })
+		synctest.Wait()
+		_, err := b.DisableKey(t.Context(), &kms.DisableKeyRequest{KeyID: "k"})
+		require.NoError(t, err)
+		_, err = b.GenerateDataKey(t.Context(), &kms.GenerateDataKeyRequest{KeyID: "k"})
+		require.ErrorIs(t, err, kms.ErrKeyDisabled)
+		wg.Wait()
+		_, err = b.GenerateDataKey(t.Context(), &kms.GenerateDataKeyRequest{KeyID: "k"})
+		require.ErrorIs(t, err, kms.ErrKeyDisabled, "what was seen before the change is not remembered after it")
+		b.Close()
+	})
+}
