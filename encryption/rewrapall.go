@@ -134,7 +134,7 @@ func (s *Service) RewrapAll(ctx context.Context, next func() (Item, bool), opts 
 		if err := run.batch(ctx, batch); err != nil {
 			return report, err
 		}
-		if opts.Progress != nil && len(batch) > 0 {
+		if opts.Progress != nil {
 			opts.Progress(report)
 		}
 	}
