@@ -39,8 +39,26 @@ func newAnswer(resp *http.Response, raw []byte, req *request) (*answer, error) {
 	a.err = &statusError{status: a.status, retryAfter: retryAfter(resp.Header)}
 	if said.Errors != nil {
 		a.err.messages = redact(*said.Errors, req)
+		a.err.fault = faultOf(a.status, *said.Errors)
 	}
 	return a, nil
+}
+
+// faultOf returns the class of an internal error for which the request is to blame, and nil for any other. Vault 1.13 answers 500 to a wrong secret id, and
+// every Vault with the storage "file" to a name that is too long for a file.
+func faultOf(status int, messages []string) error {
+	if status != http.StatusInternalServerError {
+		return nil
+	}
+	for _, m := range messages {
+		switch {
+		case strings.Contains(m, "invalid secret id"):
+			return kms.ErrPermission
+		case strings.HasSuffix(strings.TrimSpace(m), "file name too long"):
+			return kms.ErrInvalidRequest
+		}
+	}
+	return nil
 }
 
 // isClientError reports whether a status says that the request is to blame, which only Vault itself can say.
@@ -67,7 +85,7 @@ func (a *answer) refused() bool {
 
 // failure returns the error of an answer that shows a server that does not work.
 func (a *answer) failure() error {
-	if a.err != nil && (a.status >= 500 || a.status < 400) && a.err.fault() == nil {
+	if a.err != nil && (a.status >= 500 || a.status < 400) && a.err.fault == nil {
 		return a.err
 	}
 	return nil
@@ -99,6 +117,7 @@ type statusError struct {
 	status     int
 	messages   []string // the server's, without what the request held; nil where it sent no list of them
 	retryAfter time.Duration
+	fault      error // the class, where the status says another one
 }
 
 func (e *statusError) Error() string {
@@ -117,10 +136,9 @@ func (e *statusError) detail() string {
 // Unwrap returns the class. Vault answers 404 without a message where a path of a mount holds nothing, and with one where there is no such
 // path at all; 412 where a node has not seen yet what another one has done.
 func (e *statusError) Unwrap() error {
-	fault := e.fault()
 	switch {
-	case fault != nil:
-		return fault
+	case e.fault != nil:
+		return e.fault
 	case e.status == http.StatusForbidden || e.status == http.StatusUnauthorized:
 		return kms.ErrPermission
 	case e.status == http.StatusNotFound && len(e.messages) == 0:
@@ -129,20 +147,6 @@ func (e *statusError) Unwrap() error {
 		return kms.ErrUnavailable
 	}
 	return kms.ErrInvalidRequest
-}
-
-// fault returns the class of an internal error for which the request is to blame, and nil for any other. Vault 1.13 answers 500 to a wrong secret id, and
-// every Vault with the storage "file" to a name that is too long for a file.
-func (e *statusError) fault() error {
-	switch {
-	case e.status != http.StatusInternalServerError:
-		return nil
-	case e.says("invalid secret id"):
-		return kms.ErrPermission
-	case e.says("file name too long"):
-		return kms.ErrInvalidRequest
-	}
-	return nil
 }
 
 // RetryAfter returns how long the server asked to be left alone; 0 where it did not.
