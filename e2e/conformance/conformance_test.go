@@ -65,17 +65,22 @@ func TestInMemory(t *testing.T) {
 	})
 }
 
+// maxFileKeyID is the length of the longest key id that Vault's storage "file" has a file name for.
+const maxFileKeyID = 104
+
 // A restart is one of the server here, by kill -9.
 func TestFile(t *testing.T) {
 	engines(t, func(t *testing.T, engine vault.Engine) {
 		s := testenv.StartServer(t, testenv.ServerOptions{Storage: testenv.File})
 		fresh := func(t *testing.T) *testenv.Mounts { return s.Mounts(t) }
-		backendtest.Run(t, harness(engine, fresh, func(t *testing.T, m *testenv.Mounts) *testenv.Mounts {
+		h := harness(engine, fresh, func(t *testing.T, m *testenv.Mounts) *testenv.Mounts {
 			s.Kill()
 			s.Start(t)
 			s.Unseal(t)
 			return m
-		}))
+		})
+		h.MaxKeyID = maxFileKeyID
+		backendtest.Run(t, h)
 	})
 }
 
