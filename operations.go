@@ -168,7 +168,7 @@ func (m *Manager) HealthCheck(ctx context.Context) error {
 
 // RemoveExpiredKeys deletes the keys whose deletion date is not after now, and answers their ids,
 // also beside an error. Nothing is deleted while the default key is pending deletion:
-// ErrKeyInUse. ErrUnsupported where the backend is no [ExpiredKeyRemover].
+// ErrKeyInUse. ErrUnsupported where the backend is no [ExpiredKeyRemover]. The Observer and the audit are told of each key that is gone, too.
 func (m *Manager) RemoveExpiredKeys(ctx context.Context, now time.Time) ([]string, error) {
 	var removed []string
 	remove := func(b ExpiredKeyRemover, ctx context.Context, _ noKey) (*struct{}, error) {
@@ -181,6 +181,7 @@ func (m *Manager) RemoveExpiredKeys(ctx context.Context, now time.Time) ([]strin
 	_, err := do(ctx, m, &task{name: "RemoveExpiredKeys", changes: true}, noKey{}, remove)
 	for _, id := range removed {
 		m.forget(id)
+		m.finish(ctx, &task{name: "RemoveExpiredKeys", keyID: id}, m.clock(), nil)
 	}
 	return removed, err
 }

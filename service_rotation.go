@@ -67,7 +67,7 @@ func (s *ServiceManager) rotateNow(ctx context.Context) {
 // the keys that it rotated, also beside an error, and goes on after a key that fails.
 func (s *ServiceManager) RotateDueKeys(ctx context.Context, after time.Duration) (rotated []string, err error) {
 	var errs []error
-	err = s.eachKey(ctx, KeyEnabled, func(key Key) error {
+	err = eachKey(ctx, s, KeyEnabled, func(key Key) error {
 		if !key.RotationDue(time.Now(), after) {
 			return nil
 		}
@@ -90,10 +90,10 @@ func (s *ServiceManager) RotateDueKeys(ctx context.Context, after time.Duration)
 }
 
 // eachKey calls do with every key in a state, until it fails. Damaged records are passed over.
-func (s *ServiceManager) eachKey(ctx context.Context, state KeyState, do func(Key) error) error {
+func eachKey(ctx context.Context, keys KeyService, state KeyState, do func(Key) error) error {
 	req := &ListKeysRequest{Limit: maxListLimit, State: state}
 	for {
-		page, err := s.ListKeys(ctx, req)
+		page, err := keys.ListKeys(ctx, req)
 		if err != nil {
 			return err
 		}

@@ -109,7 +109,7 @@ func (s *ServiceManager) sweep(ctx context.Context, seenFor time.Duration) (repo
 	if err != nil {
 		return report, err
 	}
-	expired, err := s.expiredKeys(ctx, now)
+	expired, err := expiredKeys(ctx, s, now)
 	if err != nil {
 		return report, err
 	}
@@ -145,9 +145,9 @@ func (s *ServiceManager) checkClocks(ctx context.Context) (moment, error) {
 }
 
 // expiredKeys returns the keys that are past their date, by id.
-func (s *ServiceManager) expiredKeys(ctx context.Context, now moment) (map[string]Key, error) {
+func expiredKeys(ctx context.Context, keys KeyService, now moment) (map[string]Key, error) {
 	expired := make(map[string]Key)
-	err := s.eachKey(ctx, KeyPendingDeletion, func(key Key) error {
+	err := eachKey(ctx, keys, KeyPendingDeletion, func(key Key) error {
 		if !key.DeletionDate.IsZero() && !key.DeletionDate.After(now.wall) {
 			expired[key.ID] = key
 		}
@@ -186,18 +186,31 @@ func (s *ServiceManager) askReferences(ctx context.Context, due map[string]Key, 
 // remove has those of the keys removed that are due and still past their date. The backend removes all that is past a moment, so no key goes
 // that is not before the first one that stays.
 func (s *ServiceManager) remove(ctx context.Context, due map[string]Key, report *SweepReport) error {
+	// What is looked at here is what is removed from, also where another backend takes over meanwhile.
+	current, err := s.lease()
+	if err != nil {
+		return err
+	}
+	defer current.leases.leave()
 	// Looking for references may have taken hours.
 	now, err := s.sweeper.clocks()
 	if err != nil {
 		return err
 	}
-	expired, err := s.expiredKeys(ctx, now)
+	expired, err := expiredKeys(ctx, current, now)
 	if err != nil {
 		return err
 	}
+	if until := lastToGo(due, expired, report); !until.IsZero() {
+		report.Removed, err = current.RemoveExpiredKeys(ctx, until)
+	}
+	return err
+}
+
+// lastToGo returns the latest date of the keys that are due, expired, and before all that are only expired; zero where there is none.
+func lastToGo(due, expired map[string]Key, report *SweepReport) (until time.Time) {
 	maps.DeleteFunc(due, func(id string, key Key) bool { return !sameDeletion(expired[id], key) })
 	maps.DeleteFunc(expired, func(id string, _ Key) bool { return due[id].ID == id })
-	var until time.Time
 	staying := byDate(expired)
 	for _, key := range byDate(due) {
 		if len(staying) > 0 && !key.DeletionDate.Before(staying[0].DeletionDate) {
@@ -206,14 +219,7 @@ func (s *ServiceManager) remove(ctx context.Context, due map[string]Key, report 
 		}
 		until = key.DeletionDate
 	}
-	if until.IsZero() {
-		return nil
-	}
-	report.Removed, err = s.RemoveExpiredKeys(ctx, until)
-	for _, id := range report.Removed {
-		s.report(ctx, Operation{Op: "SweepExpiredKeys", KeyID: id}, time.Now())
-	}
-	return err
+	return until
 }
 
 func (r *SweepReport) keep(keyID, reason, scanned string) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -314,14 +313,68 @@ func TestEveryKeyThatASweepRemovesIsAudited(t *testing.T) {
 		var seen []string
 		s.set(func() {
 			s.observer = func(ctx context.Context, op kms.Operation) {
-				if strings.HasSuffix(op.Op, "ExpiredKeys") {
-					seen = append(seen, fmt.Sprintf("%s %s by %s", op.Op, op.KeyID, kms.PrincipalOf(ctx)))
+				if op.Op == "RemoveExpiredKeys" {
+					seen = append(seen, fmt.Sprintf("%q by %s", op.KeyID, kms.PrincipalOf(ctx)))
 				}
 			}
 		})
+		sink := &records{}
+		cfg := kms.Config{Backend: s.backend, Options: kms.Options{Audit: kms.AuditOptions{Sink: sink}}}
+		require.NoError(t, s.service.Reconfigure(t.Context(), cfg))
 		s.schedule(t, "a")
 		s.schedule(t, "b")
 		pass(9 * day)
-		require.Equal(t, []string{"RemoveExpiredKeys  by kms:sweep", "SweepExpiredKeys a by kms:sweep", "SweepExpiredKeys b by kms:sweep"}, seen)
+		want := []string{`"a" by kms:sweep`, `"b" by kms:sweep`, `"" by kms:sweep`}
+		require.ElementsMatch(t, want, seen)
+		var audited []string
+		for _, record := range sink.all {
+			if record.Op == "RemoveExpiredKeys" {
+				audited = append(audited, fmt.Sprintf("%q by %s", record.KeyID, record.Principal))
+			}
+		}
+		require.ElementsMatch(t, want, audited, "also where the configuration has a sink of its own")
+	})
+}
+
+// swapDuringList is a backend that is replaced just after it has listed keys, once it is told by what.
+type swapDuringList struct {
+	*mock.Backend
+	swap func()
+}
+
+func (b *swapDuringList) Open(context.Context) (kms.Backend, error) { return b, nil }
+
+func (b *swapDuringList) ListKeys(ctx context.Context, req *kms.ListKeysRequest) (*kms.ListKeysResponse, error) {
+	if b.swap != nil {
+		defer b.swap()
+	}
+	return b.Backend.ListKeys(ctx, req)
+}
+
+func TestKeysOfABackendThatTakesOverDuringASweepStay(t *testing.T) {
+	sweeping(t, func(t *testing.T, s *sweepSetting) {
+		require.NoError(t, s.service.Stop(t.Context()))
+		s.service.Sweep.Interval = 0
+		old, next := &swapDuringList{Backend: mock.New()}, mock.New()
+		for _, keys := range []kms.KeyService{old, next} {
+			createKey(t, keys, "a")
+			_, err := keys.DeleteKey(t.Context(), &kms.DeleteKeyRequest{KeyID: "a", PendingWindowDays: 7})
+			require.NoError(t, err)
+		}
+		pass(8 * day)
+		replace := func(with kms.BackendConfig) {
+			require.NoError(t, s.service.Apply(t.Context(), kms.Change{Config: kms.Config{Backend: with}, Force: true}))
+		}
+		replace(old)
+		s.referenced = func(context.Context, kms.Key) (kms.References, error) {
+			old.swap = func() { replace(next) }
+			return kms.References{Complete: true}, nil
+		}
+		report, err := s.service.SweepExpiredKeys(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, uint64(3), s.service.Status().Generation, "the other one runs")
+		require.Zero(t, next.Calls("RemoveExpiredKeys"), "its keys were not looked at")
+		require.Equal(t, []string{"a"}, report.Removed)
+		require.Equal(t, 1, old.Calls("RemoveExpiredKeys"))
 	})
 }
