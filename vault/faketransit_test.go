@@ -167,6 +167,10 @@ func (f *fakeVault) manage(method string, parts []string, body []byte) reply {
 	name, action := parts[0], strings.Join(parts[1:], "/")
 	key := f.keys[name]
 	switch {
+	case strings.TrimRight(name, ".-") != name:
+		return refuse(404, "1 error occurred: * unsupported path")
+	case strings.Contains(name, ".."):
+		return refuse(500, "1 error occurred: * relative paths not supported")
 	case method == http.MethodPost && action == "":
 		if key == nil {
 			key = &fakeKey{Type: "aes256-gcm96"}

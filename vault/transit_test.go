@@ -357,3 +357,36 @@ func TestALookFromBeforeAChangeIsNotShared(t *testing.T) {
 		b.Close()
 	})
 }
+
+func TestAKeyPastItsDateOpensNothing(t *testing.T) {
+	bothEngines(t, func(t *testing.T, engine vault.Engine) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFakeVault()
+			b := f.open(t, engine)
+			createKey(t, b, "k")
+			blob := encrypt(t, b, "k", nil)
+			_, err := b.DeleteKey(t.Context(), &kms.DeleteKeyRequest{KeyID: "k", PendingWindowDays: 7})
+			require.NoError(t, err)
+			time.Sleep(6 * 24 * time.Hour)
+			require.NoError(t, decrypt(t, b, blob, nil))
+			time.Sleep(25 * time.Hour)
+			require.ErrorIs(t, decrypt(t, b, blob, nil), kms.ErrKeyPendingDeletion)
+			results := rewrapAll(t, b, "", []kms.RewrapItem{{Ciphertext: blob}})
+			require.ErrorIs(t, results[0].Err, kms.ErrKeyPendingDeletion)
+			b.Close()
+		})
+	})
+}
+
+// A clock that is behind does not shorten the window: it begins at the latest time that is known of the key.
+func TestAWindowBeginsWhenTheNewestVersionWasMade(t *testing.T) {
+	f := newFakeVault()
+	b := f.open(t, vault.Transit)
+	createKey(t, b, "k")
+	rotateKey(t, b, "k")
+	ahead := time.Now().AddDate(0, 0, 3)
+	f.keys["k"].times[1] = ahead.Unix()
+	resp, err := b.DeleteKey(t.Context(), &kms.DeleteKeyRequest{KeyID: "k", PendingWindowDays: 7})
+	require.NoError(t, err)
+	require.WithinDuration(t, ahead.AddDate(0, 0, 7), resp.Key.DeletionDate, time.Minute)
+}
