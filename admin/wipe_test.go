@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -92,18 +93,32 @@ func TestSecretsAreDestroyed(t *testing.T) {
 
 // A change waits for the one before, as long as its caller does.
 func TestAChangeWaitsForTheOneBefore(t *testing.T) {
-	decoders := &keeping{cfg: kms.Config{Backend: mock.New()}}
-	handler := admin.New(new(kms.ServiceManager), admin.Options{Authorize: allow, Decoders: decoders})
-	post := func(ctx context.Context) int {
-		recorder := httptest.NewRecorder()
-		handler.ServeHTTP(recorder, httptest.NewRequestWithContext(ctx, "POST", "/kms/reconfigure", strings.NewReader("{}")))
-		return recorder.Code
-	}
-	decoders.merge = func() {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		decoders := &keeping{cfg: kms.Config{Backend: mock.New()}, merge: func() { <-release }}
+		var keys kms.ServiceManager
+		handler := admin.New(&keys, admin.Options{Authorize: allow, Decoders: decoders})
+		post := func(ctx context.Context, status *int) {
+			recorder := httptest.NewRecorder()
+			handler.ServeHTTP(recorder, httptest.NewRequestWithContext(ctx, "POST", "/kms/reconfigure", strings.NewReader("{}")))
+			*status = recorder.Code
+		}
+		var first, second, third int
 		ctx, cancel := context.WithCancel(t.Context())
+		go post(t.Context(), &first)
+		synctest.Wait()
+		go post(ctx, &second)
+		go post(t.Context(), &third)
+		synctest.Wait()
+		require.Len(t, decoders.docs, 1)
 		cancel()
-		require.Equal(t, 499, post(ctx))
-	}
-	require.Equal(t, http.StatusOK, post(t.Context()))
-	require.Len(t, decoders.docs, 1)
+		synctest.Wait()
+		require.Equal(t, 499, second)
+		close(release)
+		synctest.Wait()
+		require.Equal(t, http.StatusOK, first)
+		require.Equal(t, http.StatusOK, third)
+		require.Len(t, decoders.docs, 2)
+		require.NoError(t, keys.Stop(t.Context()))
+	})
 }
