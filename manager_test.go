@@ -388,15 +388,30 @@ func TestTheDefaultKeyIsNeverSwept(t *testing.T) {
 			_, err := m.DeleteKey(t.Context(), &kms.DeleteKeyRequest{KeyID: id, PendingWindowDays: 7})
 			require.NoError(t, err)
 		}
-		later := time.Now().AddDate(0, 0, 8)
-		removed, err := m.RemoveExpiredKeys(t.Context(), later)
+		time.Sleep(8 * 24 * time.Hour)
+		removed, err := m.RemoveExpiredKeys(t.Context(), time.Now())
 		require.ErrorIs(t, err, kms.ErrKeyInUse)
 		require.Empty(t, removed)
 		_, err = m.CancelKeyDeletion(t.Context(), &kms.CancelKeyDeletionRequest{KeyID: "k"})
 		require.NoError(t, err)
-		removed, err = m.RemoveExpiredKeys(t.Context(), later)
+		removed, err = m.RemoveExpiredKeys(t.Context(), time.Now())
 		require.NoError(t, err)
 		require.Equal(t, []string{"other"}, removed)
+	})
+}
+
+func TestNoKeyIsRemovedByATimeThatHasNotCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, b := newManager(t, kms.Options{})
+		resp, err := m.DeleteKey(t.Context(), &kms.DeleteKeyRequest{KeyID: "k", PendingWindowDays: 7})
+		require.NoError(t, err)
+		_, err = m.RemoveExpiredKeys(t.Context(), resp.Key.DeletionDate)
+		require.ErrorIs(t, err, kms.ErrInvalidRequest)
+		require.Zero(t, b.Calls("RemoveExpiredKeys"))
+		time.Sleep(time.Until(resp.Key.DeletionDate))
+		removed, err := m.RemoveExpiredKeys(t.Context(), resp.Key.DeletionDate)
+		require.NoError(t, err)
+		require.Equal(t, []string{"k"}, removed)
 	})
 }
 

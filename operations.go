@@ -167,7 +167,7 @@ func (m *Manager) HealthCheck(ctx context.Context) error {
 }
 
 // RemoveExpiredKeys deletes the keys whose deletion date is not after now, and answers their ids,
-// also beside an error. Nothing is deleted while the default key is pending deletion:
+// also beside an error. A now that has not come is ErrInvalidRequest. Nothing is deleted while the default key is pending deletion:
 // ErrKeyInUse. ErrUnsupported where the backend is no [ExpiredKeyRemover]. The Observer and the audit are told of each key that is gone, too.
 func (m *Manager) RemoveExpiredKeys(ctx context.Context, now time.Time) ([]string, error) {
 	var removed []string
@@ -178,12 +178,21 @@ func (m *Manager) RemoveExpiredKeys(ctx context.Context, now time.Time) ([]strin
 		}
 		return new(struct{}), err
 	}
-	_, err := do(ctx, m, &task{name: "RemoveExpiredKeys", changes: true}, noKey{}, remove)
+	t := &task{name: "RemoveExpiredKeys", changes: true, check: func() error { return mustHaveCome(now) }}
+	_, err := do(ctx, m, t, noKey{}, remove)
 	for _, id := range removed {
 		m.forget(id)
 		m.finish(ctx, &task{name: "RemoveExpiredKeys", keyID: id}, m.clock(), nil)
 	}
 	return removed, err
+}
+
+// mustHaveCome refuses a time that is still to come: no key is deleted before its date.
+func mustHaveCome(now time.Time) error {
+	if ahead := time.Until(now); ahead > 0 {
+		return fmt.Errorf("%w: keys are to be removed as of a time that is %v ahead", ErrInvalidRequest, ahead)
+	}
+	return nil
 }
 
 func (m *Manager) checkDefaultKeyStays(ctx context.Context) error {
