@@ -61,6 +61,9 @@ func (s *ServiceManager) KeysMade() uint64 {
 	if current == nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		current = s.serving.Load() // it may have been started meanwhile
+	}
+	if current == nil {
 		return s.generation*keysPerGeneration + keysPerGeneration - 1
 	}
 	return current.generation*keysPerGeneration + current.KeysMade()
@@ -116,7 +119,7 @@ func (s *ServiceManager) UntagKey(ctx context.Context, req *UntagKeyRequest) (*U
 	return through(ctx, s, "UntagKey", req, (*Manager).UntagKey)
 }
 
-// RemoveExpiredKeys is that of the Manager that runs: what has expired goes, by the clock that the caller brings and with no further
+// RemoveExpiredKeys is that of the Manager that runs: what has expired goes, by the clock of this machine and with no further
 // question. [ServiceManager.SweepExpiredKeys] is the careful way. See [Manager.RemoveExpiredKeys].
 func (s *ServiceManager) RemoveExpiredKeys(ctx context.Context, now time.Time) ([]string, error) {
 	return through(ctx, s, "RemoveExpiredKeys", now, (*Manager).RemoveExpiredKeys)

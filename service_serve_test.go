@@ -31,3 +31,18 @@ func TestALeaseThatComesTooLateIsOneOfTheNextManager(t *testing.T) {
 	_, err := s.lease()
 	require.ErrorIs(t, err, ErrNotRunning)
 }
+
+// The number of a service that does not run is above those of all generations so far, and below those of the next.
+func TestKeysMadeDoesNotFallWhereAServiceIsStartedMeanwhile(t *testing.T) {
+	var s ServiceManager
+	made := make(chan uint64)
+	s.mu.Lock()
+	go func() { made <- s.KeysMade() }()
+	for range 100 {
+		runtime.Gosched()
+	}
+	s.generation++
+	s.serving.Store(&served{Manager: new(Manager), generation: s.generation})
+	s.mu.Unlock()
+	require.LessOrEqual(t, <-made, s.KeysMade())
+}
