@@ -119,6 +119,8 @@ func TestAnswersAndWhatTheyMean(t *testing.T) {
 		{"too many requests", 429, `{"errors":["request path: rate limit quota exceeded"]}`, kms.ErrUnavailable, "429"},
 		{"too many requests in HTML", 429, `<html>`, kms.ErrUnavailable, "vault answered 429"},
 		{"internal error", 500, `{"errors":["internal error"]}`, kms.ErrUnavailable, "internal error"},
+		{"internal error by a wrong secret id", 500, `{"errors":["invalid secret id"]}`, kms.ErrPermission, "vault answered 500: invalid secret id"},
+		{"internal error by a long name", 500, `{"errors":["open /vault/k: file name too long"]}`, kms.ErrInvalidRequest, "file name too long"},
 		{"a bad gateway", 502, `<html>`, kms.ErrUnavailable, "vault answered 502"},
 		{"sealed", 503, `{"errors":["Vault is sealed"]}`, kms.ErrUnavailable, "Vault is sealed"},
 		{"moved", 301, ``, kms.ErrUnavailable, "301"},
