@@ -3,6 +3,7 @@ package kms
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,11 +47,11 @@ type ServiceManager struct {
 	mu         sync.Mutex
 	state      ServiceState
 	since      time.Time
-	err        error         // of the last change
-	cfg        *Config       // what is configured, as it was given; replaced, never changed
-	keeper     BackendConfig // the backend that objects are under as far as is known
-	generation uint64        // of the Manager published last
-	leaving    []*served     // Managers that were replaced and still have calls
+	err        error     // of the last change
+	cfg        *Config   // what is configured, as it was given; replaced, never changed
+	keeper     *place    // the backend that objects are under as far as is known
+	generation uint64    // of the Manager published last
+	leaving    []*served // Managers that were replaced and still have calls
 }
 
 var (
@@ -153,7 +154,9 @@ func (s *ServiceManager) Config() (Config, error) {
 	if s.cfg == nil {
 		return Config{}, wrapError("Config", "", ErrNotConfigured)
 	}
-	return *s.cfg, nil
+	cfg := *s.cfg
+	cfg.Former = slices.Clone(cfg.Former)
+	return cfg, nil
 }
 
 // Manager returns the Manager that runs now. It is closed when the configuration changes, and its calls are ErrClosed from then on: who keeps

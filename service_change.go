@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -39,6 +40,7 @@ func (s *ServiceManager) Reconfigure(ctx context.Context, cfg Config) error {
 
 // Apply takes a configuration over as the Change says. See [ServiceManager.Reconfigure].
 func (s *ServiceManager) Apply(ctx context.Context, c Change) error {
+	c.Config.Former = slices.Clone(c.Config.Former)
 	op := "Reconfigure"
 	if c.Hold {
 		op = "Configure"
@@ -79,7 +81,7 @@ func (s *ServiceManager) hold(ctx context.Context, c Change) error {
 	defer s.mu.Unlock()
 	s.cfg = &c.Config
 	if c.Stored {
-		s.keeper = c.Config.Backend
+		s.keeper = placeOf(c.Config.Backend)
 	}
 	s.enter(ServiceConfigured, nil)
 	return nil
@@ -100,16 +102,16 @@ func (s *ServiceManager) checkOrphans(cfg Config) error {
 	s.mu.Lock()
 	keeper := s.keeper
 	s.mu.Unlock()
-	if keeper == nil || sameBackend(keeper, cfg.Backend) {
+	if keeper == nil || keeper.is(placeOf(cfg.Backend)) {
 		return nil
 	}
 	for _, former := range cfg.Former {
-		if sameBackend(keeper, former) {
+		if keeper.is(placeOf(former)) {
 			return nil
 		}
 	}
 	return fmt.Errorf("%w: objects are under another %s backend, which is not among the former ones: they would be unreadable",
-		ErrInvalidConfig, keeper.BackendType())
+		ErrInvalidConfig, keeper.backendType)
 }
 
 // takeOver opens a configuration, checks that it can work now, has it stored, and publishes it. Nobody is asked whether that is allowed.

@@ -24,17 +24,27 @@ type ConfigDescriber interface {
 	Settings() map[string]string
 }
 
-// sameBackend reports whether two configurations open the same keys, as far as they can say.
-func sameBackend(a, b BackendConfig) bool {
-	if a.BackendType() != b.BackendType() {
+// A place is where a backend's keys are, as its configuration said when it was taken over: a pointer may say something else later.
+type place struct {
+	config      BackendConfig
+	backendType string
+	identity    string // empty where the configuration says nothing
+}
+
+func placeOf(cfg BackendConfig) *place {
+	p := &place{config: cfg, backendType: cfg.BackendType()}
+	if described, ok := cfg.(ConfigDescriber); ok {
+		p.identity = described.Identity()
+	}
+	return p
+}
+
+// is reports whether both have the same keys, as far as they can say.
+func (p *place) is(other *place) bool {
+	if p.backendType != other.backendType || p.identity != other.identity {
 		return false
 	}
-	one, ok := a.(ConfigDescriber)
-	other, okToo := b.(ConfigDescriber)
-	if ok && okToo {
-		return one.Identity() == other.Identity()
-	}
-	return reflect.ValueOf(a).Comparable() && a == b
+	return p.identity != "" || reflect.ValueOf(p.config).Comparable() && p.config == other.config
 }
 
 // Fingerprint returns 64 hex digits that are the same for the same configuration: on every node of a cluster, and before and after a

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/local"
 	"github.com/objectkms/kms/mock"
 )
 
@@ -108,4 +109,28 @@ func TestTheLongestIntervalIsNoShortOne(t *testing.T) {
 		pass(10 * day)
 		require.Equal(t, 2, s.backend.Calls("HealthCheck"), "of the candidate, and of one probe")
 	})
+}
+
+func TestAConfigurationThatIsChangedAfterwardsChangesNothing(t *testing.T) {
+	s := newService(t, kms.ServiceNotConfigured)
+	former := []kms.BackendConfig{s.other}
+	require.NoError(t, s.service.Reconfigure(t.Context(), kms.Config{Backend: s.backend, Former: former}))
+	want := s.service.Status().Fingerprint
+	former[0] = nil
+	cfg, err := s.service.Config()
+	require.NoError(t, err)
+	require.Equal(t, []kms.BackendConfig{s.other}, cfg.Former)
+	cfg.Former[0] = nil
+	require.Equal(t, want, s.service.Status().Fingerprint)
+	require.NoError(t, restart(t, s))
+}
+
+// Who changes a configuration in place and gives it again has moved to another backend all the same.
+func TestAChangeInPlaceIsAnotherBackend(t *testing.T) {
+	cfg := &local.Config{Dir: t.TempDir(), Passphrase: kms.NewSecret([]byte("p"))}
+	var service kms.ServiceManager
+	require.NoError(t, service.Configure(kms.Config{Backend: cfg}))
+	require.NoError(t, service.Configure(kms.Config{Backend: cfg}))
+	cfg.Dir = t.TempDir()
+	require.ErrorIs(t, service.Configure(kms.Config{Backend: cfg}), kms.ErrInvalidConfig)
 }

@@ -35,7 +35,7 @@ func (s *ServiceManager) publish(m *Manager, cfg Config) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.generation++
-	s.cfg, s.keeper = &cfg, cfg.Backend
+	s.cfg, s.keeper = &cfg, placeOf(cfg.Backend)
 	s.replace(&served{Manager: m, generation: s.generation, gone: make(chan struct{})})
 	s.enter(ServiceRunning, nil)
 }
