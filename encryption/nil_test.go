@@ -127,6 +127,10 @@ func TestWhatNilAnswers(t *testing.T) {
 	h := make(http.Header)
 	svc.WriteCopyHeaders(h, env, nil)
 	require.Equal(t, headers(hSSE, "aws:kms", hKeyID, "default"), h)
+	ofCustomer, _ := put(t, svc, photo, &encryption.Request{Mode: encryption.SSEC, CustomerKey: customerKey()}, nil)
+	h = make(http.Header)
+	svc.WriteCopyHeaders(h, ofCustomer, nil)
+	require.Empty(t, h, "there is no MD5 to repeat")
 
 	object := start(t, svc, "meow")
 	opened, err := svc.OpenObject(t.Context(), photo, env, nil, int64(len(body)))
