@@ -172,6 +172,37 @@ func TestADeletionThatDiedIsFinishedByWhoeverComesNext(t *testing.T) {
 	})
 }
 
+func TestARemovalThatDiedGoesOn(t *testing.T) {
+	for name, goOn := range map[string]func(b *vault.Backend) error{
+		"by another call": func(b *vault.Backend) error {
+			_, err := b.DeleteKey(context.Background(), &kms.DeleteKeyRequest{KeyID: "k", Immediate: true, ConfirmKeyID: "k"})
+			return err
+		},
+		"by a sweep": func(b *vault.Backend) error {
+			_, err := b.RemoveExpiredKeys(context.Background(), time.Now())
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFakeVault()
+			b := f.open(t, vault.Transit)
+			createKey(t, b, "k")
+			f.set(func(method, _ string, _ []byte) (int, string) {
+				if method == "DELETE" {
+					return 503, `{"errors":[]}`
+				}
+				return 0, ""
+			}, nil)
+			_, err := b.DeleteKey(t.Context(), &kms.DeleteKeyRequest{KeyID: "k", Immediate: true, ConfirmKeyID: "k"})
+			require.ErrorIs(t, err, kms.ErrUnavailable)
+			f.set(nil, nil)
+			f.keys["k"].Deletable = false // as in a backup from before
+			require.NoError(t, goOn(b))
+			requireNoTrace(t, f)
+		})
+	}
+}
+
 func TestAPolicyThatForbidsDeletionLeavesTheKey(t *testing.T) {
 	f := newFakeVault()
 	b := f.open(t, vault.Transit)

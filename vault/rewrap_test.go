@@ -171,7 +171,12 @@ func TestABatchThatIsNotAnsweredItemByItemChangesNothing(t *testing.T) {
 						data["batch_results"] = change(data["batch_results"].([]any))
 					})
 				})
-				for _, result := range rewrapAll(t, b, "", items) {
+				f.took()
+				results := rewrapAll(t, b, "", items)
+				if word == "decrypt" {
+					require.NotContains(t, f.took(), "POST transit/encrypt/k", "nothing is wrapped that was not there")
+				}
+				for _, result := range results {
 					require.ErrorIs(t, result.Err, kms.ErrUnavailable)
 					require.NotErrorIs(t, result.Err, kms.ErrDecrypt)
 					require.Nil(t, result.Ciphertext)

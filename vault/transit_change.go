@@ -93,7 +93,6 @@ func (t *transit) RotateKey(ctx context.Context, req *kms.RotateKeyRequest) (*km
 	if err := v.mayWrap(); err != nil {
 		return nil, err
 	}
-	defer t.views.Clear()
 	if err := t.client.do(ctx, http.MethodPost, t.path("keys", v.rec.Name)+"/rotate", nil, nil); err != nil {
 		return nil, t.explain(err)
 	}

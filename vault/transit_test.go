@@ -204,6 +204,59 @@ func TestATransitKeyThatIsGoneOrReplacedIsSeen(t *testing.T) {
 	}
 }
 
+func TestADeletionIsTakenBackAlsoWithoutATransitKey(t *testing.T) {
+	f := newFakeVault()
+	b := f.open(t, vault.Transit)
+	createKey(t, b, "k")
+	_, err := b.DeleteKey(t.Context(), &kms.DeleteKeyRequest{KeyID: "k"})
+	require.NoError(t, err)
+	delete(f.keys, "k")
+	require.Equal(t, kms.KeyPendingDeletion, describeKey(t, b, "k").State)
+	resp, err := b.CancelKeyDeletion(t.Context(), &kms.CancelKeyDeletionRequest{KeyID: "k"})
+	require.NoError(t, err)
+	require.Equal(t, kms.KeyUnavailable, resp.Key.State)
+}
+
+// Transit says nothing to a key that is there already: what was made is looked at.
+func TestAKeyThatSomebodyElseMadeFirstIsNotTaken(t *testing.T) {
+	for name, theirs := range map[string]fakeKey{
+		"not derived":    {Type: "aes256-gcm96"},
+		"convergent":     {Type: "aes256-gcm96", Derived: true, Convergent: true},
+		"imported":       {Type: "aes256-gcm96", Derived: true, Imported: true},
+		"another cipher": {Type: "chacha20-poly1305", Derived: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFakeVault()
+			b := f.open(t, vault.Transit)
+			f.set(func(method, path string, _ []byte) (int, string) {
+				if method == "POST" && path == "transit/keys/k" {
+					f.make("k", theirs)
+				}
+				return 0, ""
+			}, nil)
+			_, err := b.CreateKey(t.Context(), &kms.CreateKeyRequest{KeyID: "k"})
+			require.ErrorIs(t, err, kms.ErrKeyMaterial)
+			_, err = b.DescribeKey(t.Context(), &kms.DescribeKeyRequest{KeyID: "k"})
+			require.ErrorIs(t, err, kms.ErrKeyNotFound)
+		})
+	}
+}
+
+// Without derivation Transit ignores a context, and opens for any: what was wrapped without binding must not pass as what is bound.
+func TestACiphertextOfTheOtherKindIsRefused(t *testing.T) {
+	f := newFakeVault()
+	flat := f.make("flat", fakeKey{Type: "aes256-gcm96"})
+	b := f.open(t, vault.Transit)
+	unbound := flat.seal(fakeItem{Plaintext: []byte(secretText)}).Ciphertext
+	blob := append([]byte{1, 2, 4}, "flat\x00\x00\x00\x01"+unbound...)
+	f.took()
+	require.ErrorIs(t, decrypt(t, b, blob, nil), kms.ErrDecrypt)
+	for _, to := range []kms.EncryptionContext{nil, {"a": "b"}} {
+		require.ErrorIs(t, rewrapAll(t, b, "", []kms.RewrapItem{{Ciphertext: blob, To: to}})[0].Err, kms.ErrDecrypt)
+	}
+	require.NotContains(t, strings.Join(f.took(), " "), "POST")
+}
+
 func TestVersionsBelowTheLeastOneAreRefused(t *testing.T) {
 	f := newFakeVault()
 	b := f.open(t, vault.Transit)

@@ -44,7 +44,7 @@ func parseSealed(text string) (s sealed, err error) {
 	return sealed{uint32(version), len(raw) - sealOverhead}, nil
 }
 
-// makeBlob returns the wrapped data key that a text of Transit's is part of, which wraps size bytes.
+// makeBlob returns the wrapped data key that a text of Transit's is part of, which wraps size bytes, and so is not larger than a wrapped data key may be.
 func makeBlob(kind keyring.Kind, id, text string, size int) (ciphertext []byte, version uint32, err error) {
 	s, err := parseSealed(text)
 	if err != nil {
@@ -54,11 +54,7 @@ func makeBlob(kind keyring.Kind, id, text string, size int) (ciphertext []byte, 
 		return nil, 0, errAnswer("has a ciphertext of %d bytes of plaintext, want %d", s.size, size)
 	}
 	blob := keyring.Blob{Kind: kind, KeyID: id, Version: s.version}
-	ciphertext = append(blob.AppendHeader(make([]byte, 0, len(text)+len(id)+16)), text...)
-	if len(ciphertext) > keyring.MaxBlobSize {
-		return nil, 0, errAnswer("has a ciphertext of %d bytes, want at most %d", len(ciphertext), keyring.MaxBlobSize)
-	}
-	return ciphertext, s.version, nil
+	return append(blob.AppendHeader(make([]byte, 0, len(text)+len(id)+16)), text...), s.version, nil
 }
 
 // A wrapped is a wrapped data key of this engine, parsed.
@@ -90,7 +86,8 @@ func parseWrapped(ciphertext []byte) (w wrapped, err error) {
 	return w, nil
 }
 
-// of returns ErrDecrypt where the key does not wrap in this way.
+// of returns ErrDecrypt where the key does not wrap in this way. On a key without derivation Transit would ignore the context of kind 2, and open what was
+// never bound to any.
 func (w wrapped) of(v view) error {
 	if kind := v.key.kind(); w.Kind != kind {
 		return fmt.Errorf("%w: ciphertext is of kind %d, the key of kind %d", kms.ErrDecrypt, w.Kind, kind)
