@@ -52,7 +52,7 @@ func (r *ChunkReader) Read(p []byte) (int, error) {
 	return r.out.read(p, r, ChunkSize)
 }
 
-// WriteTo implements [io.WriterTo]: it writes the rest of the range to w. Long ranges are opened on several cores if they are idle; then up to 4 MiB
+// WriteTo implements [io.WriterTo]: it writes the rest of the range to w. Long ranges are opened on several cores if they are idle; then up to 2 MiB
 // may be read before they are written. Reads and writes are made by the caller's goroutine. Errors are those of Read and of w; an
 // error of w ends the reader, too. What was written before an error is authentic but incomplete.
 func (r *ChunkReader) WriteTo(w io.Writer) (int64, error) {

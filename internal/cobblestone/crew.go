@@ -6,7 +6,7 @@ import "sync"
 const maxWorkers = 3
 
 // slabsPerGoroutine is how many slabs there are for each goroutine that works on them. They bridge the time that a worker needs to wake up.
-const slabsPerGoroutine = 6
+const slabsPerGoroutine = 4
 
 // A crew seals or opens the slabs of one message on several goroutines. What is read and written is read and written by
 // the goroutine that has the crew, which works on slabs, too, when it has nothing else to do.

@@ -44,7 +44,7 @@ func (r *EncryptReader) Read(p []byte) (int, error) {
 	return r.out.read(p, r, HeaderSize+storedChunkSize)
 }
 
-// WriteTo implements [io.WriterTo]: it writes the rest of the message to w. Long messages are sealed on several cores if they are idle; then up to 4 MiB
+// WriteTo implements [io.WriterTo]: it writes the rest of the message to w. Long messages are sealed on several cores if they are idle; then up to 2 MiB
 // may be read before they are written. Reads and writes are made by the caller's goroutine. Errors are those of Read and of w; an
 // error of w ends the message, too.
 func (r *EncryptReader) WriteTo(w io.Writer) (int64, error) {
