@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,12 +17,16 @@ import (
 // dieAfter lets n requests pass and answers none after them, as when the process or the server dies. lost says whether the one after them is still done,
 // and only its answer lost. It returns whether there was a request too many.
 func (f *fakeVault) dieAfter(n int, lost bool) (died func() bool) {
-	served := 0
+	var mu sync.Mutex
+	asked := 0
 	down := func(method, path string, body []byte) (int, string) {
-		if served++; served <= n {
+		mu.Lock()
+		defer mu.Unlock()
+		asked++
+		if asked <= n {
 			return 0, ""
 		}
-		if served == n+1 && lost {
+		if asked == n+1 && lost {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.route(method, path, body)
@@ -29,7 +34,11 @@ func (f *fakeVault) dieAfter(n int, lost bool) (died func() bool) {
 		return 503, `{"errors":["no answer"]}`
 	}
 	f.set(down, nil)
-	return func() bool { return served > n }
+	return func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return asked > n
+	}
 }
 
 // everyInterruption runs a mutation that dies after 0, 1, 2 and more requests until it does not die, and check after each.
