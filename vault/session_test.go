@@ -96,7 +96,7 @@ func TestARefusalByAPolicyCostsNoLogin(t *testing.T) {
 		for _, err := range together(500, func() error { return c.do(t.Context(), "GET", v.denied, nil, nil) }) {
 			require.ErrorIs(t, err, kms.ErrPermission)
 		}
-		require.LessOrEqual(t, v.count("lookup-self"), 4)
+		require.LessOrEqual(t, v.count("lookup-self"), 20, "one for those who were refused while it was under way, and one more for those after it")
 	})
 }
 
