@@ -22,6 +22,7 @@ func (m *Mounts) Policy(t testing.TB, rules string) string {
 	t.Helper()
 	name := unique("policy")
 	must(t, m.client.Sys().PutPolicyWithContext(t.Context(), name, rules), "writing a policy")
+	m.leaveNothing(t, name, m.client.Sys().DeletePolicyWithContext)
 	return name
 }
 
@@ -47,6 +48,7 @@ func (m *Mounts) EnableAuth(t testing.TB, kind string) string {
 	t.Helper()
 	path := unique(kind)
 	must(t, m.client.Sys().EnableAuthWithOptionsWithContext(t.Context(), path, &api.EnableAuthOptions{Type: kind}), "enabling an auth method")
+	m.leaveNothing(t, path, m.client.Sys().DisableAuthWithContext)
 	return path
 }
 

@@ -22,6 +22,7 @@ type Mounts struct {
 	KV      string // where the KV engine is mounted
 
 	client *api.Client
+	shared bool // with others, on a server that stays
 }
 
 // Vault returns the configuration of a Vault with the Transit engine that nobody else uses. It is on the server of VAULT_ADDR with VAULT_TOKEN where
@@ -43,18 +44,18 @@ func NewMounts(t testing.TB) *Mounts {
 	if token == "" {
 		t.Fatalf("testenv: %s is set, but not %s", api.EnvVaultAddress, api.EnvVaultToken)
 	}
-	m := newMounts(t, url, os.Getenv(api.EnvVaultCACert), token)
-	m.unmountAfter(t)
-	return m
+	return newMounts(t, Mounts{Address: url, CAFile: os.Getenv(api.EnvVaultCACert), Token: token, shared: true})
 }
 
-func (m *Mounts) unmountAfter(t testing.TB) {
+// leaveNothing removes something from a server that stays when the test has ended. What is on a server of the test's own goes with it.
+func (m *Mounts) leaveNothing(t testing.TB, what string, remove func(ctx context.Context, what string) error) {
+	if !m.shared {
+		return
+	}
 	t.Cleanup(func() {
 		// The test's own context has ended by now.
-		for _, mount := range []string{m.Transit, m.KV} {
-			if err := m.client.Sys().UnmountWithContext(context.Background(), mount); err != nil {
-				t.Errorf("testenv: %s stays on the server: %v", mount, err)
-			}
+		if err := remove(context.Background(), what); err != nil {
+			t.Errorf("testenv: %s stays on the server: %v", what, err)
 		}
 	})
 }
@@ -62,7 +63,7 @@ func (m *Mounts) unmountAfter(t testing.TB) {
 // Mounts mounts fresh engines on this server. They go with the server.
 func (s *Server) Mounts(t testing.TB) *Mounts {
 	t.Helper()
-	return newMounts(t, s.url, s.ca, s.keys.root)
+	return newMounts(t, Mounts{Address: s.url, CAFile: s.ca, Token: s.keys.root})
 }
 
 // DefaultMounts mounts the engines where a configuration that names no mounts looks for them. It can be done once for a server.
@@ -73,21 +74,18 @@ func (s *Server) DefaultMounts(t testing.TB) *Mounts {
 	return m
 }
 
-// Fresh mounts other engines on the same server, and unmounts them when the test has ended.
+// Fresh mounts other engines on the same server.
 func (m *Mounts) Fresh(t testing.TB) *Mounts {
 	t.Helper()
-	other := newMounts(t, m.Address, m.CAFile, m.Token)
-	other.unmountAfter(t)
-	return other
+	return newMounts(t, *m)
 }
 
-func newMounts(t testing.TB, url, caFile, token string) *Mounts {
+// newMounts mounts engines with new names on the server that place is on.
+func newMounts(t testing.TB, place Mounts) *Mounts {
 	t.Helper()
-	m := &Mounts{
-		Address: url, CAFile: caFile, Token: token,
-		Transit: unique("transit"), KV: unique("kv"),
-		client: newClient(t, url, caFile, token),
-	}
+	m := &place
+	m.Transit, m.KV = unique("transit"), unique("kv")
+	m.client = newClient(t, m.Address, m.CAFile, m.Token)
 	m.mountBoth(t)
 	return m
 }
@@ -106,6 +104,7 @@ func (m *Mounts) mountBoth(t testing.TB) {
 func (m *Mounts) mount(t testing.TB, path string, input *api.MountInput) {
 	t.Helper()
 	must(t, m.client.Sys().MountWithContext(t.Context(), path, input), "mounting an engine")
+	m.leaveNothing(t, path, m.client.Sys().UnmountWithContext)
 }
 
 // unique returns a name that nothing else on the server has.
