@@ -1,6 +1,7 @@
 package nodes
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,13 +61,14 @@ func churnOnce(ctx context.Context, b *vault.Backend, keyID string) (done counts
 			done.Rotated = 1
 		}
 	case 2:
-		_, err = b.DisableKey(ctx, &kms.DisableKeyRequest{KeyID: keyID})
-	case 3, 4:
+		_, disableErr := b.DisableKey(ctx, &kms.DisableKeyRequest{KeyID: keyID})
 		_, err = b.EnableKey(ctx, &kms.EnableKeyRequest{KeyID: keyID})
-	case 5:
-		if _, err = b.DeleteKey(ctx, &kms.DeleteKeyRequest{KeyID: keyID}); err == nil {
-			_, err = b.CancelKeyDeletion(ctx, &kms.CancelKeyDeletionRequest{KeyID: keyID})
-		}
+		err = cmp.Or(unlessRefused(disableErr), err)
+	case 3:
+		_, scheduleErr := b.DeleteKey(ctx, &kms.DeleteKeyRequest{KeyID: keyID})
+		_, cancelErr := b.CancelKeyDeletion(ctx, &kms.CancelKeyDeletionRequest{KeyID: keyID})
+		_, err = b.EnableKey(ctx, &kms.EnableKeyRequest{KeyID: keyID})
+		err = cmp.Or(unlessRefused(scheduleErr), unlessRefused(cancelErr), err)
 	default:
 		var key sample.DataKey
 		if key, err = sample.New(ctx, b, keyID, nil); err == nil {
@@ -74,12 +76,17 @@ func churnOnce(ctx context.Context, b *vault.Backend, keyID string) (done counts
 			err = key.Open(ctx, b)
 		}
 	}
-	for _, fine := range []error{kms.ErrKeyDisabled, kms.ErrKeyPendingDeletion, kms.ErrInvalidRequest} {
-		if errors.Is(err, fine) {
-			err = nil
+	return done, unlessRefused(err)
+}
+
+// unlessRefused drops the error of what the key's state did not allow.
+func unlessRefused(err error) error {
+	for _, refused := range []error{kms.ErrKeyDisabled, kms.ErrKeyPendingDeletion, kms.ErrInvalidRequest} {
+		if errors.Is(err, refused) {
+			return nil
 		}
 	}
-	return done, err
+	return err
 }
 
 // Two backends here and a third in another process change the same keys at the same time. Every rotation that was answered with success is there
