@@ -288,3 +288,24 @@ func TestKilledProcessLeavesOneRootKey(t *testing.T) {
 		require.NoError(t, local.ChangeRootKey(t.Context(), other, c))
 	}
 }
+
+// After a power cut the lock file may be an old one, and says nothing of what was cut off: then opening does.
+func TestChangeOfTheRootKeyThatAPowerCutHasCutOffIsFinishedByOpening(t *testing.T) {
+	for n, found := 0, false; !found; n++ {
+		present := goldenConfig(t)
+		next := kinds(t, present.Dir)["raw"]
+		require.NoError(t, open(t, present).Close())
+		old, err := os.ReadFile(filepath.Join(present.Dir, "lock"))
+		require.NoError(t, err)
+		d, _ := openMortal(t, present.Dir, n)
+		require.Error(t, local.ChangeRootIn(t.Context(), d, present, next))
+		if _, err := os.Stat(filepath.Join(present.Dir, "batch")); err != nil {
+			continue
+		}
+		found = true
+		require.NoError(t, os.WriteFile(filepath.Join(present.Dir, "lock"), old, 0o600))
+		mustRefuse(t, present)
+		checkGolden(t, next)
+		require.NoFileExists(t, filepath.Join(present.Dir, "batch"))
+	}
+}

@@ -15,7 +15,10 @@ import (
 	"github.com/objectkms/kms/internal/keydir"
 )
 
-const tempName = ".objectkms-new-ABCDEFGHIJKLMNOPQRSTUVWX27"
+const (
+	tempName = ".objectkms-new-ABCDEFGHIJKLMNOPQRSTUVWX27"
+	setName  = ".objectkms-set-ABCDEFGHIJKLMNOPQRSTUVWX27" // of a batch, without its target
+)
 
 func TestMissingKeysAreMadeOnlyInAnEmptyDirectory(t *testing.T) {
 	tests := []struct {
@@ -87,8 +90,9 @@ func TestOnlyOwnTemporaryFilesAreSwept(t *testing.T) {
 	kept := []string{
 		".new-X", ".old-X", ".objectkms-new-", tempName + "A", strings.ToLower(tempName), "x" + tempName,
 		strings.Replace(tempName, "27", "01", 1), strings.Replace(tempName, "new", "tmp", 1),
+		setName + "-", setName, setName + "-.x", setName + "-a b", strings.Replace(setName, "27", "01", 1) + "-a.json",
 	}
-	for _, name := range append(kept, tempName) {
+	for _, name := range append(kept, tempName, setName+"-a.json") {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "keys", name), nil, 0o600))
 	}
 	link := filepath.Join(dir, strings.Replace(tempName, "A", "B", 1))
@@ -99,6 +103,7 @@ func TestOnlyOwnTemporaryFilesAreSwept(t *testing.T) {
 		require.FileExists(t, filepath.Join(dir, "keys", name))
 	}
 	require.NoFileExists(t, filepath.Join(dir, "keys", tempName))
+	require.NoFileExists(t, filepath.Join(dir, "keys", setName+"-a.json"))
 	require.DirExists(t, filepath.Join(dir, tempName))
 	_, err := os.Lstat(link)
 	require.NoError(t, err)
