@@ -107,6 +107,26 @@ func TestAKeyThatIsBeingMadeIsNotThereYet(t *testing.T) {
 	require.Equal(t, []string{"k"}, f.names())
 }
 
+// The history of a key that another node has made meanwhile is no sign of a loss.
+func TestAKeyThatIsMadeMeanwhileIsNotLost(t *testing.T) {
+	f := newFakeVault()
+	b, other := f.open(t, vault.KV2), f.open(t, vault.KV2)
+	var once sync.Once
+	var made error
+	f.set(func(method, path string, _ []byte) (int, string) {
+		if method == "LIST" && path == "secret/metadata/objectkms/history/k" {
+			once.Do(func() {
+				f.set(nil, nil)
+				_, made = other.CreateKey(t.Context(), &kms.CreateKeyRequest{KeyID: "k"})
+			})
+		}
+		return 0, ""
+	}, nil)
+	_, err := b.CreateKey(t.Context(), &kms.CreateKeyRequest{KeyID: "k"})
+	require.ErrorIs(t, err, kms.ErrKeyExists)
+	require.NoError(t, made)
+}
+
 func TestNoRotationIsLostBetweenNodes(t *testing.T) {
 	bothEngines(t, func(t *testing.T, engine vault.Engine) {
 		f := newFakeVault()

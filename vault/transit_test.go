@@ -292,6 +292,8 @@ func TestTransitKeysHaveNamesOfTheirOwn(t *testing.T) {
 		require.Empty(t, f.names())
 	}
 	for _, id := range []string{"a.", "a-", "a..b", "a...b."} {
+		_, err := b.DescribeKey(t.Context(), &kms.DescribeKeyRequest{KeyID: id})
+		require.ErrorIs(t, err, kms.ErrKeyNotFound)
 		createKey(t, b, id)
 		require.NoError(t, decrypt(t, b, encrypt(t, b, id, nil), nil))
 	}
