@@ -37,6 +37,16 @@ func (r DecryptRequest) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("key_id", r.KeyID), slog.Int("ciphertext_bytes", len(r.Ciphertext)), slog.Any("context", r.Context))
 }
 
+// LogValue returns the request without its ciphertexts and the values of their contexts. It implements [slog.LogValuer].
+func (r RewrapDataKeysRequest) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("key_id", r.KeyID), slog.Int("items", len(r.Items)))
+}
+
+// LogValue returns the item without its ciphertext and the values of its contexts. It implements [slog.LogValuer].
+func (i RewrapItem) LogValue() slog.Value {
+	return slog.GroupValue(slog.Int("ciphertext_bytes", len(i.Ciphertext)), slog.Any("from", i.From), slog.Any("to", i.To))
+}
+
 // LogValue returns the operation in lower case names, and what is zero not at all. It implements [slog.LogValuer].
 func (o Operation) LogValue() slog.Value {
 	attrs := []slog.Attr{slog.String("op", o.Op)}

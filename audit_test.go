@@ -220,6 +220,8 @@ func TestLogsShowNoSecret(t *testing.T) {
 		{"a pointer to one", &kms.EncryptRequest{KeyID: "k", Plaintext: []byte(hidden), Context: ec}, []string{"k", "album", "plaintext_bytes"}},
 		{"GenerateDataKeyRequest", &kms.GenerateDataKeyRequest{KeyID: "k", Spec: kms.AES128, Context: ec}, []string{"k", "AES_128", "album"}},
 		{"DecryptRequest", &kms.DecryptRequest{KeyID: "k", Ciphertext: []byte(hidden), Context: ec}, []string{"k", "album", "ciphertext_bytes"}},
+		{"RewrapDataKeysRequest", &kms.RewrapDataKeysRequest{KeyID: "k", Items: []kms.RewrapItem{{Ciphertext: []byte(hidden), From: ec, To: ec}}}, []string{"k", "items"}},
+		{"RewrapItem", kms.RewrapItem{Ciphertext: []byte(hidden), From: ec, To: ec}, []string{"album", "ciphertext_bytes"}},
 		{"Config", cfg, []string{"local", "/keys", "root", "mock", "k", cfg.Fingerprint()}},
 		{"an empty Config", kms.Config{}, []string{"none"}},
 		{"Operation", kms.Operation{Op: "Decrypt", KeyID: "k", Kind: kms.KindCrypto, Err: kms.ErrDecrypt}, []string{"Decrypt", "k", "Crypto", "decryption failed"}},

@@ -106,6 +106,9 @@ func probe(ctx context.Context, keys KeyService, keyID string) error {
 		return err
 	}
 	defer opened.Plaintext.Destroy()
+	if got, want := made.Plaintext.Len(), AES256.Size(); got != want {
+		return fmt.Errorf("%w: a data key has %d bytes, want %d", ErrKeyMaterial, got, want)
+	}
 	if subtle.ConstantTimeCompare(made.Plaintext.Bytes(), opened.Plaintext.Bytes()) != 1 {
 		return fmt.Errorf("%w: a data key was decrypted to another one", ErrKeyMaterial)
 	}

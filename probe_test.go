@@ -55,6 +55,8 @@ func TestAProbeThatFailsIsCounted(t *testing.T) {
 func TestWhatAProbeTries(t *testing.T) {
 	lying := lyingBackend{mock.New()}
 	createKey(t, lying, "k")
+	empty := emptyBackend{mock.New()}
+	createKey(t, empty, "k")
 	tests := []struct {
 		name  string
 		cfg   kms.Config
@@ -64,6 +66,7 @@ func TestWhatAProbeTries(t *testing.T) {
 		{"no key: only the health", kms.Config{Backend: mock.New()}, kms.ProbeOptions{}, nil},
 		{"a default key that is missing", kms.Config{Backend: mock.New(), Options: kms.Options{DefaultKeyID: "k"}}, kms.ProbeOptions{}, kms.ErrKeyNotFound},
 		{"a key that is missing", kms.Config{Backend: mock.New()}, kms.ProbeOptions{KeyID: "k"}, kms.ErrKeyNotFound},
+		{"a data key that is none", kms.Config{Backend: empty}, kms.ProbeOptions{KeyID: "k"}, kms.ErrKeyMaterial},
 		{"a data key that comes back as another", kms.Config{Backend: lying}, kms.ProbeOptions{KeyID: "k"}, kms.ErrKeyMaterial},
 	}
 	for _, tt := range tests {
@@ -88,6 +91,19 @@ func (b lyingBackend) Decrypt(ctx context.Context, req *kms.DecryptRequest) (*km
 		resp.Plaintext.Bytes()[0] ^= 1
 	}
 	return resp, err
+}
+
+// emptyBackend makes data keys of no bytes, and opens them.
+type emptyBackend struct{ *mock.Backend }
+
+func (b emptyBackend) Open(context.Context) (kms.Backend, error) { return b, nil }
+
+func (b emptyBackend) GenerateDataKey(_ context.Context, req *kms.GenerateDataKeyRequest) (*kms.GenerateDataKeyResponse, error) {
+	return &kms.GenerateDataKeyResponse{KeyID: req.KeyID, KeyVersion: 1, Plaintext: kms.NewSecret(nil), Ciphertext: []byte("x")}, nil
+}
+
+func (b emptyBackend) Decrypt(_ context.Context, req *kms.DecryptRequest) (*kms.DecryptResponse, error) {
+	return &kms.DecryptResponse{KeyID: req.KeyID, KeyVersion: 1, Plaintext: kms.NewSecret(nil)}, nil
 }
 
 func TestAProbeIsBoundedByItsTimeout(t *testing.T) {

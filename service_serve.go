@@ -32,10 +32,11 @@ func (s *ServiceManager) lease() (*served, error) {
 
 // publish puts a Manager in the place of the one that runs, which is nil for none, and sees the old one out. It is called in turn.
 func (s *ServiceManager) publish(m *Manager, cfg Config) {
+	keeper := placeOf(cfg.Backend)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.generation++
-	s.cfg, s.keeper = &cfg, placeOf(cfg.Backend)
+	s.cfg, s.keeper = &cfg, keeper
 	s.replace(&served{Manager: m, generation: s.generation, gone: make(chan struct{})})
 	s.enter(ServiceRunning, nil)
 }

@@ -50,7 +50,6 @@ func (s *sweeper) start() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.began, s.halted, s.seen = s.now(), nil, make(map[string]sighting)
-	s.last.Halted = false
 }
 
 // clocks reads the clocks, and halts all sweeps for good if they disagree about how long ago the service was started: nobody here can say
@@ -91,13 +90,15 @@ func (s *sweeper) sight(now moment, expired map[string]Key, seenFor time.Duratio
 func (s *sweeper) note(report SweepReport, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last = SweepStatus{SweepReport: report, Err: err, Halted: s.halted != nil}
+	s.last = SweepStatus{SweepReport: report, Err: err}
 }
 
 func (s *sweeper) status() SweepStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.last
+	status := s.last
+	status.Halted = s.halted != nil
+	return status
 }
 
 // sameDeletion reports whether both are the same key with the same date: one whose deletion was cancelled and scheduled again is another matter.

@@ -125,3 +125,18 @@ func TestAClockThatJumpsDuringASweepEndsIt(t *testing.T) {
 		require.True(t, s.status().Halted)
 	})
 }
+
+func TestAHaltShowsAlsoWhereNoWorkerSweeps(t *testing.T) {
+	sweeping(t, func(t *testing.T, s *sweepSetting) {
+		require.NoError(t, s.service.Stop(t.Context()))
+		s.service.Sweep.Interval = 0
+		require.NoError(t, s.service.Start(t.Context()))
+		s.set(func() { s.ahead = time.Hour })
+		_, err := s.service.SweepExpiredKeys(t.Context())
+		require.ErrorIs(t, err, kms.ErrUnavailable)
+		require.True(t, s.status().Halted)
+		require.NoError(t, s.service.Stop(t.Context()))
+		require.NoError(t, s.service.Start(t.Context()))
+		require.False(t, s.status().Halted)
+	})
+}
