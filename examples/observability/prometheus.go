@@ -54,53 +54,38 @@ type status struct {
 	service *kms.ServiceManager
 }
 
-func describe(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc(name, help, labels, nil)
-}
-
 // Describe sends nothing: the collector is an unchecked one, since labels such as the state change.
 func (status) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements [prometheus.Collector]. Nodes of a cluster that are configured differently differ in the fingerprint of kms_service_info.
 func (s status) Collect(out chan<- prometheus.Metric) {
 	now := s.service.Status()
-	gauge := func(name, help string, value float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(describe(name, help, names(labels)...), prometheus.GaugeValue, value, values(labels)...)
+	send := func(kind prometheus.ValueType, name, help string, value float64, labels prometheus.Labels) {
+		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, nil, labels), kind, value)
 	}
-	count := func(name, help string, value uint64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(describe(name, help, names(labels)...), prometheus.CounterValue, float64(value), values(labels)...)
-	}
-	gauge("kms_service_info", "What is configured.", 1,
-		"state", string(now.State), "backend", now.BackendType, "fingerprint", now.Fingerprint)
+	gauge := func(name, help string, value float64) { send(prometheus.GaugeValue, name, help, value, nil) }
+	send(prometheus.GaugeValue, "kms_service_info", "What is configured.", 1,
+		prometheus.Labels{"state": string(now.State), "backend": now.BackendType, "fingerprint": now.Fingerprint})
 	gauge("kms_service_generation", "Managers that were published.", float64(now.Generation))
 	gauge("kms_service_change_failed", "1 while the last change of the configuration has failed.", oneIf(now.Err != nil))
 	gauge("kms_service_draining", "Managers that were replaced and still have calls in flight.", float64(now.Draining))
 	for name, cache := range map[string]kms.CacheCounts{"keys": now.Cache.Keys, "data_keys": now.Cache.DataKeys} {
-		gauge("kms_cache_entries", "Entries of a cache.", float64(cache.Entries), "cache", name)
-		count("kms_cache_hits_total", "Hits of a cache since the last change of the configuration.", cache.Hits, "cache", name)
-		count("kms_cache_misses_total", "Misses of a cache since the last change of the configuration.", cache.Misses, "cache", name)
-		count("kms_cache_evictions_total", "Entries that left a cache since the last change of the configuration.", cache.Evictions, "cache", name)
+		labels := prometheus.Labels{"cache": name}
+		count := func(name, help string, value uint64) {
+			send(prometheus.CounterValue, name, help, float64(value), labels)
+		}
+		send(prometheus.GaugeValue, "kms_cache_entries", "Entries of a cache.", float64(cache.Entries), labels)
+		count("kms_cache_hits_total", "Hits of a cache since the last change of the configuration.", cache.Hits)
+		count("kms_cache_misses_total", "Misses of a cache since the last change of the configuration.", cache.Misses)
+		count("kms_cache_evictions_total", "Entries that left a cache since the last change of the configuration.", cache.Evictions)
 	}
 	gauge("kms_breaker_open", "1 while the breaker keeps calls from the backend.", oneIf(now.Backend.Breaker == kms.BreakerOpen))
-	count("kms_breaker_trips_total", "How often the breaker has opened.", now.Backend.Trips)
+	send(prometheus.CounterValue, "kms_breaker_trips_total", "How often the breaker has opened.", float64(now.Backend.Trips), nil)
 	gauge("kms_probe_failures", "Probes that failed in a row.", float64(now.Probe.Failures))
 	gauge("kms_probe_age_seconds", "Time since the last probe; -1 before the first one.", age(now.Probe.At))
 	gauge("kms_sweep_halted", "1 while the clocks disagree and no key is removed.", oneIf(now.Sweep.Halted))
 	gauge("kms_sweep_age_seconds", "Time since the last sweep; -1 before the first one.", age(now.Sweep.At))
 	gauge("kms_sweep_kept_keys", "Keys past their deletion date that the last sweep did not remove.", float64(len(now.Sweep.Kept)))
-}
-
-// names returns every first one of pairs.
-func names(pairs []string) []string { return half(pairs, 0) }
-
-// values returns every second one of pairs.
-func values(pairs []string) []string { return half(pairs, 1) }
-
-func half(pairs []string, from int) (out []string) {
-	for i := from; i < len(pairs); i += 2 {
-		out = append(out, pairs[i])
-	}
-	return out
 }
 
 func oneIf(on bool) float64 {
