@@ -3,10 +3,14 @@ package vault
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/objectkms/kms"
 )
 
-// Stats are counts since a Backend was opened, and how it is now. They hold nothing secret.
-type Stats struct {
+var _ kms.StatsReporter = (*Backend)(nil)
+
+// ClientStats are counts since a Backend was opened, and how it is now. They hold nothing secret.
+type ClientStats struct {
 	InFlight        int       // requests of operations that are under way
 	Requests        uint64    // all that were sent, those for tokens and for health among them
 	Logins          uint64    // tokens that were got; a given token counts when Vault was asked about it
@@ -19,15 +23,29 @@ type Stats struct {
 	BreakerOpened   uint64    // how often that came about
 }
 
-// counters are what of Stats only ever grows.
+// counters are what of ClientStats only ever grows.
 type counters struct {
 	requests, logins, loginFailures, renewals, renewalFailures atomic.Uint64
 }
 
+// Stats returns how the connection does, as every backend with a breaker tells it. The breaker is BreakerOpen until a call that is let through to try
+// has succeeded.
+func (b *Backend) Stats() kms.BackendStats {
+	now := b.client.stats()
+	s := kms.BackendStats{Breaker: kms.BreakerClosed, Trips: now.BreakerOpened, InFlight: now.InFlight}
+	if now.BreakerOpen {
+		s.Breaker = kms.BreakerOpen
+	}
+	return s
+}
+
+// ClientStats returns counts of what the backend's client did, and how it is now: more than Stats has room for.
+func (b *Backend) ClientStats() ClientStats { return b.client.stats() }
+
 // stats returns the counts of now.
-func (c *client) stats() Stats {
+func (c *client) stats() ClientStats {
 	open, opened := c.breaker.State()
-	s := Stats{
+	s := ClientStats{
 		InFlight:        len(c.slots),
 		Requests:        c.counts.requests.Load(),
 		Logins:          c.counts.logins.Load(),

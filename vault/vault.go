@@ -134,6 +134,3 @@ func (c *client) checkMount(ctx context.Context, path string, want mount) error 
 
 // BackendType returns "vault-transit" or "vault-kv2".
 func (b *Backend) BackendType() string { return b.kind }
-
-// Stats returns counts of what the backend's client did, and how it is now.
-func (b *Backend) Stats() Stats { return b.client.stats() }

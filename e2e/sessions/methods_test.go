@@ -94,7 +94,7 @@ func TestCertificates(t *testing.T) {
 		for time.Since(start) < 4*time.Second {
 			require.NoError(t, key.Open(t.Context(), b))
 		}
-		require.Greater(t, b.Stats().Logins, uint64(1))
+		require.Greater(t, b.ClientStats().Logins, uint64(1))
 	}
 	for name, config := range map[string]vault.Config{
 		"another name":      login(ours.Issue(t, "somebody"), "app"),
@@ -219,7 +219,7 @@ func TestKubernetes(t *testing.T) {
 	for start := time.Now(); time.Since(start) < 4*time.Second; {
 		require.NoError(t, key.Open(t.Context(), b))
 	}
-	require.Greater(t, b.Stats().Logins, uint64(1))
+	require.Greater(t, b.ClientStats().Logins, uint64(1))
 
 	writeFile(t, path, stranger)
 	_, err := config.Open(t.Context())

@@ -96,7 +96,7 @@ func TestOneLoginForAThousandCallsWithADeadToken(t *testing.T) {
 		require.NoError(t, earlyErr)
 		require.Equal(t, 2+round, logins(p), "logins")
 	}
-	require.EqualValues(t, 3, b.Stats().Logins)
+	require.EqualValues(t, 3, b.ClientStats().Logins)
 }
 
 // Tokens that live for two seconds and cannot be renewed are replaced while they live: in six seconds of calls none fails.
@@ -111,7 +111,7 @@ func TestTokensAreReplacedBeforeTheyExpire(t *testing.T) {
 			for calls := 0; time.Since(start) < 6*time.Second; calls++ {
 				require.NoError(t, key.Open(t.Context(), b), "call %d after %v", calls, time.Since(start))
 			}
-			stats := b.Stats()
+			stats := b.ClientStats()
 			t.Logf("%d logins, %d renewals", stats.Logins, stats.Renewals)
 			require.LessOrEqual(t, logins(p), 12)
 			if maxTTL == time.Hour {
