@@ -200,9 +200,9 @@ func (s *ServiceManager) failed(op string, err error) error {
 }
 
 // Stop refuses new calls with ErrNotRunning, ends the workers, waits for the calls in flight and closes the Manager, and those that
-// were replaced before. Where ctx ends first, Stop returns its error and the rest goes on in the background; another Stop waits again. While another
-// change is under way Stop waits for that first, and has done nothing where ctx ends meanwhile. It does nothing where nothing runs. The
-// configuration stays, for Start.
+// were replaced before. Where a backend fails to close, Stop returns that error, and the service is stopped all the same. Where ctx ends
+// first, Stop returns its error and the rest goes on in the background; another Stop waits again. While another change is under way Stop
+// waits for that first, and has done nothing where ctx ends meanwhile. It does nothing where nothing runs. The configuration stays, for Start.
 func (s *ServiceManager) Stop(ctx context.Context) error {
 	return s.inTurn(ctx, "Stop", func() error {
 		s.mu.Lock()
@@ -210,11 +210,12 @@ func (s *ServiceManager) Stop(ctx context.Context) error {
 			s.replace(nil)
 			s.enter(ServiceStopped, nil)
 		}
+		leaving := slices.Clone(s.leaving)
 		s.mu.Unlock()
 		if err := s.workers.stop(ctx); err != nil {
 			return err
 		}
-		return s.awaitLeaving(ctx)
+		return awaitClosed(ctx, leaving)
 	})
 }
 

@@ -134,3 +134,11 @@ func TestAChangeInPlaceIsAnotherBackend(t *testing.T) {
 	cfg.Dir = t.TempDir()
 	require.ErrorIs(t, service.Configure(kms.Config{Backend: cfg}), kms.ErrInvalidConfig)
 }
+
+func TestStopSaysThatABackendDidNotClose(t *testing.T) {
+	s := newService(t, kms.ServiceRunning)
+	s.backend.FailNext("Close", errDown)
+	require.ErrorIs(t, stop(t, s), errDown)
+	require.Equal(t, kms.ServiceStopped, s.service.Status().State)
+	require.NoError(t, stop(t, s), "it is gone all the same")
+}

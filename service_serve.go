@@ -2,6 +2,7 @@ package kms
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ type served struct {
 	generation uint64
 	leases     gate
 	gone       chan struct{} // closed when the Manager is
+	err        error         // of closing it; read when gone is closed
 }
 
 // lease returns the Manager that runs, which stays open until its leases gate is left.
@@ -54,8 +56,8 @@ func (s *ServiceManager) replace(next *served) {
 // seeOut closes a Manager that was replaced, when its last call has ended.
 func (s *ServiceManager) seeOut(old *served) {
 	old.leases.close()
-	if err := old.Close(); err != nil {
-		old.opts.Logger.Warn("kms: closing what was replaced", "backend", old.backendType, "generation", old.generation, "error", err)
+	if old.err = old.Close(); old.err != nil {
+		old.opts.Logger.Warn("kms: closing what was replaced", "backend", old.backendType, "generation", old.generation, "error", old.err)
 	}
 	s.mu.Lock()
 	s.leaving = slices.DeleteFunc(s.leaving, func(other *served) bool { return other == old })
@@ -63,19 +65,18 @@ func (s *ServiceManager) seeOut(old *served) {
 	close(old.gone)
 }
 
-// awaitLeaving waits until all Managers that were replaced are closed.
-func (s *ServiceManager) awaitLeaving(ctx context.Context) error {
-	s.mu.Lock()
-	leaving := slices.Clone(s.leaving)
-	s.mu.Unlock()
+// awaitClosed waits until Managers that were replaced are closed, and returns their errors.
+func awaitClosed(ctx context.Context, leaving []*served) error {
+	var errs []error
 	for _, old := range leaving {
 		select {
 		case <-old.gone:
+			errs = append(errs, old.err)
 		case <-ctx.Done():
-			return ctx.Err()
+			return errors.Join(append(errs, ctx.Err())...)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // enter notes a state and the error of the change that led to it. It is called under the lock.
