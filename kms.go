@@ -74,7 +74,8 @@ type BackendConfig interface {
 	BackendType() string
 	// Validate checks the configuration without any I/O. Errors wrap ErrInvalidConfig.
 	Validate() error
-	// Open opens the backend, and fails early where it could not work. It may be called again,
+	// Open opens the backend, and fails early where it could not work. It obeys ctx: while it hangs, no other change
+	// of a ServiceManager has its turn, and none can be stopped. It may be called again,
 	// for a restart: it never destroys the secrets in the configuration.
 	Open(ctx context.Context) (Backend, error)
 }

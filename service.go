@@ -64,7 +64,8 @@ var (
 	_ ExpiredKeyRemover = (*ServiceManager)(nil)
 )
 
-// Hooks are the parts of Options that are code. See there.
+// Hooks are the parts of Options that are code. See there. Those of a ServiceManager, and not those of its configurations, are told of its changes, and
+// of calls that it refuses because it does not run.
 type Hooks struct {
 	Logger    *slog.Logger
 	Observer  Observer
