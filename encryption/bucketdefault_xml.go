@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/objectkms/kms"
@@ -30,17 +31,21 @@ type (
 	}
 	xmlRule struct {
 		Default   []xmlDefault `xml:"ApplyServerSideEncryptionByDefault"`
-		BucketKey []string     `xml:"BucketKeyEnabled"`
+		BucketKey []xmlText    `xml:"BucketKeyEnabled"`
 		Blocked   []xmlBlocked `xml:"BlockedEncryptionTypes"`
 		Unknown   []xmlUnknown `xml:",any"`
 	}
 	xmlDefault struct {
-		Algorithm []string     `xml:"SSEAlgorithm"`
-		KeyID     []string     `xml:"KMSMasterKeyID"`
+		Algorithm []xmlText    `xml:"SSEAlgorithm"`
+		KeyID     []xmlText    `xml:"KMSMasterKeyID"`
 		Unknown   []xmlUnknown `xml:",any"`
 	}
 	xmlBlocked struct {
-		Types   []string     `xml:"EncryptionType"`
+		Types   []xmlText    `xml:"EncryptionType"`
+		Unknown []xmlUnknown `xml:",any"`
+	}
+	xmlText struct {
+		Text    string       `xml:",chardata"`
 		Unknown []xmlUnknown `xml:",any"`
 	}
 	xmlUnknown struct{ XMLName xml.Name }
@@ -83,8 +88,8 @@ func decodeConfiguration(document []byte) (*xmlConfiguration, error) {
 	if err := expectEnd(d); err != nil {
 		return nil, err
 	}
-	if ns := config.XMLName.Space; ns != "" && ns != s3Namespace {
-		return nil, errConfiguration("another namespace, want %q", s3Namespace)
+	if err := checkNamespaces(document); err != nil {
+		return nil, err
 	}
 	if len(config.Unknown) > 0 {
 		return nil, errConfiguration("an unknown element")
@@ -103,6 +108,20 @@ func expectEnd(d *xml.Decoder) error {
 		_, isComment := token.(xml.Comment)
 		if err != nil || !isComment && (!isText || len(bytes.TrimSpace(text)) > 0) {
 			return errConfiguration("something behind its end")
+		}
+	}
+}
+
+// checkNamespaces checks that all elements of a document are of S3, or of no namespace: Decode looks at their local names only.
+func checkNamespaces(document []byte) error {
+	d := xml.NewDecoder(bytes.NewReader(document))
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return nil // the end: Decode was there before
+		}
+		if e, ok := token.(xml.StartElement); ok && e.Name.Space != "" && e.Name.Space != s3Namespace {
+			return errConfiguration("another namespace, want %q", s3Namespace)
 		}
 	}
 }
@@ -168,14 +187,16 @@ func (x xmlBlocked) parse() (CustomerKeys, error) {
 }
 
 // only returns the text of an element that may be there once, or "" where it is not.
-func only(texts []string, name string) (string, error) {
-	switch len(texts) {
-	case 0:
+func only(texts []xmlText, name string) (string, error) {
+	switch {
+	case len(texts) == 0:
 		return "", nil
-	case 1:
-		return texts[0], nil
+	case len(texts) > 1:
+		return "", errConfiguration("%d elements %s, want at most 1", len(texts), name)
+	case len(texts[0].Unknown) > 0:
+		return "", errConfiguration("an element in its %s", name)
 	}
-	return "", errConfiguration("%d elements %s, want at most 1", len(texts), name)
+	return texts[0].Text, nil
 }
 
 func errConfiguration(format string, args ...any) *Error {
@@ -188,18 +209,19 @@ func (d BucketDefault) AppendXML(dst []byte) ([]byte, error) {
 	if err := d.check(); err != nil {
 		return nil, err
 	}
-	rule := xmlRule{Default: []xmlDefault{{Algorithm: []string{algorithmAES256}}}, BucketKey: []string{fmt.Sprint(d.BucketKey)}}
+	text := func(s string) []xmlText { return []xmlText{{Text: s}} }
+	rule := xmlRule{Default: []xmlDefault{{Algorithm: text(algorithmAES256)}}, BucketKey: text(strconv.FormatBool(d.BucketKey))}
 	if d.mode() == SSEKMS {
-		rule.Default[0].Algorithm[0] = algorithmKMS
+		rule.Default[0].Algorithm = text(algorithmKMS)
 		if d.KeyID != "" {
-			rule.Default[0].KeyID = []string{d.KeyID}
+			rule.Default[0].KeyID = text(d.KeyID)
 		}
 	}
 	switch d.CustomerKeys {
 	case CustomerKeysAllowed:
-		rule.Blocked = []xmlBlocked{{Types: []string{blockedNone}}}
+		rule.Blocked = []xmlBlocked{{Types: text(blockedNone)}}
 	case CustomerKeysBlocked:
-		rule.Blocked = []xmlBlocked{{Types: []string{blockedSSEC}}}
+		rule.Blocked = []xmlBlocked{{Types: text(blockedSSEC)}}
 	}
 	body, err := xml.Marshal(xmlConfiguration{XMLNS: s3Namespace, Rules: []xmlRule{rule}})
 	if err != nil {
