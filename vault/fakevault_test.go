@@ -102,9 +102,9 @@ func (f *fakeVault) route(method, path string, body []byte) reply {
 	case path == "auth/token/lookup-self":
 		return reply{status: 200, data: map[string]any{"ttl": 0, "renewable": false}}
 	case path == "sys/internal/ui/mounts/transit":
-		return reply{status: 200, data: map[string]any{"type": "transit", "options": nil}}
+		return reply{status: 200, data: map[string]any{"path": "transit/", "type": "transit", "options": nil}}
 	case path == "sys/internal/ui/mounts/secret":
-		return reply{status: 200, data: map[string]any{"type": "kv", "options": map[string]string{"version": "2"}}}
+		return reply{status: 200, data: map[string]any{"path": "secret/", "type": "kv", "options": map[string]string{"version": "2"}}}
 	case mount == "transit":
 		return f.transit(method, rest, body)
 	case mount == "secret":

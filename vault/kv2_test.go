@@ -286,6 +286,8 @@ func TestMountsAreLookedAt(t *testing.T) {
 		{"KV of version 1", "secret", `{"data":{"type":"kv","options":{"version":"1"}}}`, 200, kms.ErrInvalidConfig},
 		{"KV without a version", "secret", `{"data":{"type":"kv","options":null}}`, 200, kms.ErrInvalidConfig},
 		{"another engine for KV", "secret", `{"data":{"type":"pki"}}`, 200, kms.ErrInvalidConfig},
+		{"below a mount of KV", "secret", `{"data":{"path":"sec/","type":"kv","options":{"version":"2"}}}`, 200, kms.ErrInvalidConfig},
+		{"below a mount of Transit", "transit", `{"data":{"path":"tran/","type":"transit"}}`, 200, kms.ErrInvalidConfig},
 		{"another engine for Transit", "transit", `{"data":{"type":"kv","options":{"version":"2"}}}`, 200, kms.ErrInvalidConfig},
 		{"nothing there", "transit", `{"errors":["preflight capability check returned 403"]}`, 403, kms.ErrPermission},
 		{"no answer", "transit", `{"errors":[]}`, 503, kms.ErrUnavailable},

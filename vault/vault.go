@@ -15,6 +15,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/hashicorp/vault/api"
 
@@ -115,6 +116,7 @@ type mount struct {
 func (c *client) checkMount(ctx context.Context, path string, want mount) error {
 	var answer struct {
 		Data struct {
+			Path    string
 			Type    string
 			Options struct{ Version string }
 		}
@@ -128,6 +130,10 @@ func (c *client) checkMount(ctx context.Context, path string, want mount) error 
 	}
 	if got := (mount{answer.Data.Type, answer.Data.Options.Version}); got != want {
 		return fmt.Errorf("%w: %q is a mount of %q %s, want %q %s", kms.ErrInvalidConfig, path, got.Type, got.Version, want.Type, want.Version)
+	}
+	// Vault answers for a path inside a mount too. In front of the path there may be a namespace.
+	if got := answer.Data.Path; !strings.HasSuffix("/"+got, "/"+path+"/") {
+		return fmt.Errorf("%w: %q is inside the mount %q, want a mount", kms.ErrInvalidConfig, path, got)
 	}
 	return nil
 }
