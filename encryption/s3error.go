@@ -83,7 +83,7 @@ func S3Error(err error) *Error {
 		return e
 	}
 	keyID := keyOf(err)
-	if e, ok := errors.AsType[*kms.Error](err); ok && errors.Is(err, kms.ErrInvalidRequest) && keyID != "" && kms.ValidateKeyID(e.KeyID) != nil {
+	if keyID != "" && isInvalidKeyID(err) {
 		return &Error{Code: codeKMSNotFound, Status: statusBadRequest, Message: "Invalid keyId '" + keyID + "'", Err: err}
 	}
 	for _, answer := range keyServiceAnswers(keyID) {
@@ -93,6 +93,12 @@ func S3Error(err error) *Error {
 		}
 	}
 	return &Error{Code: codeInternalError, Status: statusInternalServerError, Message: messageInternal, Err: err}
+}
+
+// isInvalidKeyID reports whether a KeyService has refused a request for the form of its key id.
+func isInvalidKeyID(err error) bool {
+	e, ok := errors.AsType[*kms.Error](err)
+	return ok && errors.Is(err, kms.ErrInvalidRequest) && !errors.Is(err, kms.ErrPermission) && kms.ValidateKeyID(e.KeyID) != nil
 }
 
 const (
@@ -110,13 +116,14 @@ func keyServiceAnswers(keyID string) []Error {
 		key, quoted = keyID, "Key '"+keyID+"'"
 	}
 	return []Error{
+		// A refusal may wrap why, which is not for who may know nothing of the key.
+		{Code: codeAccessDenied, Status: statusForbidden, Message: messageAccessDenied, Err: kms.ErrPermission},
 		{Code: codeInvalidRequest, Status: statusBadRequest, Message: "The request is not valid for this object or key.", Err: kms.ErrInvalidRequest},
 		{Code: codeKMSNotFound, Status: statusBadRequest, Message: quoted + " does not exist", Err: kms.ErrKeyNotFound},
 		{Code: codeKMSDisabled, Status: statusBadRequest, Message: key + " is disabled.", Err: kms.ErrKeyDisabled},
 		{Code: codeKMSInvalidState, Status: statusBadRequest, Message: key + " is pending deletion.", Err: kms.ErrKeyPendingDeletion},
 		{Code: codeInternalError, Status: statusInternalServerError, Message: messageInternal, Err: kms.ErrDecrypt},
 		{Code: codeInternalError, Status: statusInternalServerError, Message: messageInternal, Err: kms.ErrKeyMaterial},
-		{Code: codeAccessDenied, Status: statusForbidden, Message: messageAccessDenied, Err: kms.ErrPermission},
 		{Code: codeNotImplemented, Status: statusNotImplemented, Message: messageNotImplemented, Err: kms.ErrUnsupported},
 		{Code: codeNotImplemented, Status: statusNotImplemented, Message: "No key management service is configured.", Err: kms.ErrNotConfigured},
 		{Code: codeServiceUnavailable, Status: statusServiceUnavailable, Message: messageUnavailable, Err: kms.ErrUnavailable},

@@ -42,6 +42,8 @@ func TestS3ErrorsOfTheKeyService(t *testing.T) {
 		{"no key id, wrong request", of("", kms.ErrInvalidRequest), "InvalidRequest", 400, "The request is not valid for this object or key."},
 		{"invalid request", fmt.Errorf("%w: secret-ish", kms.ErrInvalidRequest), "InvalidRequest", 400, "The request is not valid for this object or key."},
 		{"permission", of("id", kms.ErrPermission), "AccessDenied", 403, "Access Denied"},
+		{"permission, for a reason", of("id", fmt.Errorf("%w: %w", kms.ErrPermission, kms.ErrKeyNotFound)), "AccessDenied", 403, "Access Denied"},
+		{"permission, for a wrong id", of("alias/x", fmt.Errorf("%w: %w", kms.ErrPermission, kms.ErrInvalidRequest)), "AccessDenied", 403, "Access Denied"},
 		{"not configured", kms.ErrNotConfigured, "NotImplemented", 501, "No key management service is configured."},
 		{"unsupported", of("id", kms.ErrUnsupported), "NotImplemented", 501, notImplemented},
 		{"not running", kms.ErrNotRunning, "ServiceUnavailable", 503, unavailable},
