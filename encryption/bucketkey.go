@@ -121,7 +121,7 @@ func newBucketKeys(opts BucketKeyOptions) *bucketKeys {
 
 // bucketDataKey returns a data key that other objects may share. It is the caller's own copy.
 func (s *Service) bucketDataKey(ctx context.Context, req *kms.GenerateDataKeyRequest) (*kms.GenerateDataKeyResponse, error) {
-	keys, ok := s.KeyService.(dataKeyAuthorizer)
+	keys, ok := s.keys().(dataKeyAuthorizer)
 	if s.bucketKeys == nil || !ok {
 		return s.ownDataKey(ctx, req)
 	}

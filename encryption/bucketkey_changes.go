@@ -22,7 +22,7 @@ func (s *Service) DeleteKey(ctx context.Context, req *kms.DeleteKeyRequest) (*km
 	if req != nil {
 		defer s.forget(req.KeyID)
 	}
-	return s.KeyService.DeleteKey(ctx, req)
+	return s.keys().DeleteKey(ctx, req)
 }
 
 // CancelKeyDeletion is that of the KeyService. It drops shared data keys as DeleteKey does.
@@ -30,7 +30,7 @@ func (s *Service) CancelKeyDeletion(ctx context.Context, req *kms.CancelKeyDelet
 	if req != nil {
 		defer s.forget(req.KeyID)
 	}
-	return s.KeyService.CancelKeyDeletion(ctx, req)
+	return s.keys().CancelKeyDeletion(ctx, req)
 }
 
 // EnableKey is that of the KeyService, or ErrUnsupported where it has none. It drops shared data keys as DeleteKey does.
@@ -88,7 +88,7 @@ func (s *Service) RewrapDataKeys(ctx context.Context, req *kms.RewrapDataKeysReq
 
 // RemoveExpiredKeys is that of the KeyService, or ErrUnsupported where it has none. It drops all shared data keys.
 func (s *Service) RemoveExpiredKeys(ctx context.Context, now time.Time) ([]string, error) {
-	keys, ok := s.KeyService.(kms.ExpiredKeyRemover)
+	keys, ok := s.keys().(kms.ExpiredKeyRemover)
 	if !ok {
 		return nil, unsupported("RemoveExpiredKeys")
 	}
@@ -98,7 +98,7 @@ func (s *Service) RemoveExpiredKeys(ctx context.Context, now time.Time) ([]strin
 
 // optional carries an operation to a KeyService that may lack it.
 func optional[I, Req, Resp any](ctx context.Context, s *Service, op string, req Req, method func(I, context.Context, Req) (*Resp, error)) (*Resp, error) {
-	keys, ok := s.KeyService.(I)
+	keys, ok := s.keys().(I)
 	if !ok {
 		return nil, unsupported(op)
 	}

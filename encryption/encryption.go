@@ -40,7 +40,7 @@ type Options struct {
 }
 
 // Service encrypts and decrypts objects. It is itself a [kms.KeyService], the one that it was made from, with the optional operations of that one. It is safe for
-// concurrent use, needs no Close, and does not close the KeyService. The zero Service is none: use [NewService]. What it may hold for a time are bucket keys: see [Service.ClearBucketKeys].
+// concurrent use, needs no Close, and does not close the KeyService. The zero Service is that of NewService(nil, Options{}). What it may hold for a time are bucket keys: see [Service.ClearBucketKeys].
 //
 // Errors of the KeyService are returned as they are. Those of the Service itself wrap a sentinel of package kms: ErrInvalidRequest for a
 // call that cannot be right, ErrDecrypt for anything stored that is not authentic or malformed, ErrKeyMaterial for an impossible answer of the KeyService.
@@ -53,10 +53,10 @@ type Service struct {
 
 var _ kms.KeyService = (*Service)(nil)
 
-// NewService returns a Service with the keys of a KeyService: a Manager, a ServiceManager or a backend. With nil the Service has no keys but those that clients bring: for
-// all else it is a KeyService that is not configured.
+// NewService returns a Service with the keys of a KeyService: a Manager, a ServiceManager or a backend. With nil, of the interface or of one of the first two, the Service has
+// no keys but those that clients bring: for all else it is a KeyService that is not configured.
 func NewService(keys kms.KeyService, opts Options) *Service {
-	if keys == nil {
+	if keys == nil || keys == (*kms.Manager)(nil) || keys == (*kms.ServiceManager)(nil) {
 		keys = new(kms.ServiceManager)
 	}
 	return &Service{KeyService: keys, opts: opts, bucketKeys: newBucketKeys(opts.BucketKeys)}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -152,25 +153,66 @@ func TestWhatNilAnswers(t *testing.T) {
 
 // A server without keys is no server that stores in clear: it answers 501, but for the keys that clients bring.
 func TestServiceWithoutAKeyService(t *testing.T) {
-	svc := encryption.NewService(nil, sharing())
 	ring := newRing("default", "other")
-	for _, p := range protections() {
-		env, body := put(t, encryption.NewService(ring, encryption.Options{}), photo, p.write(), []byte("meow"))
-		_, writeErr := svc.EncryptStream(t.Context(), photo, p.write(), strings.NewReader("meow"))
-		_, readErr := get(t.Context(), svc, photo, env, p.read(), bytes.NewReader(body))
-		_, uploadErr := svc.CreateUpload(t.Context(), photo, "1", p.write())
-		for _, err := range []error{writeErr, readErr, uploadErr} {
-			if env.Mode() == encryption.SSEC {
-				require.NoError(t, err)
-				continue
+	for name, svc := range map[string]*encryption.Service{
+		"nil":                  encryption.NewService(nil, sharing()),
+		"a Manager":            encryption.NewService((*kms.Manager)(nil), sharing()),
+		"a ServiceManager":     encryption.NewService((*kms.ServiceManager)(nil), sharing()),
+		"the zero Service":     {},
+		"without a KeyService": {KeyService: nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, p := range protections() {
+				env, body := put(t, encryption.NewService(ring, encryption.Options{}), photo, p.write(), []byte("meow"))
+				_, writeErr := svc.EncryptStream(t.Context(), photo, p.write(), strings.NewReader("meow"))
+				_, readErr := get(t.Context(), svc, photo, env, p.read(), bytes.NewReader(body))
+				_, uploadErr := svc.CreateUpload(t.Context(), photo, "1", p.write())
+				for _, err := range []error{writeErr, readErr, uploadErr} {
+					if env.Mode() == encryption.SSEC {
+						require.NoError(t, err)
+						continue
+					}
+					require.ErrorIs(t, err, kms.ErrNotConfigured)
+					require.Equal(t, 501, encryption.S3Error(err).Status)
+				}
 			}
-			require.ErrorIs(t, err, kms.ErrNotConfigured)
-			require.Equal(t, 501, encryption.S3Error(err).Status)
-		}
+			for op, call := range operations(t.Context(), svc) {
+				require.ErrorIs(t, call(), kms.ErrNotConfigured, op)
+			}
+			svc.ClearBucketKeys()
+			require.Zero(t, svc.BucketKeyStats())
+		})
 	}
-	require.ErrorIs(t, svc.HealthCheck(t.Context()), kms.ErrNotConfigured)
-	_, err := svc.RotateKey(t.Context(), &kms.RotateKeyRequest{KeyID: "default"})
-	require.ErrorIs(t, err, kms.ErrNotConfigured)
+}
+
+// operations calls each method that a Service has from its KeyService.
+func operations(ctx context.Context, svc *encryption.Service) map[string]func() error {
+	return map[string]func() error{
+		"CreateKey":   func() error { _, err := svc.CreateKey(ctx, &kms.CreateKeyRequest{}); return err },
+		"DescribeKey": func() error { _, err := svc.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: "a"}); return err },
+		"ListKeys":    func() error { _, err := svc.ListKeys(ctx, &kms.ListKeysRequest{}); return err },
+		"DeleteKey":   func() error { _, err := svc.DeleteKey(ctx, &kms.DeleteKeyRequest{KeyID: "a"}); return err },
+		"CancelKeyDeletion": func() error {
+			_, err := svc.CancelKeyDeletion(ctx, &kms.CancelKeyDeletionRequest{KeyID: "a"})
+			return err
+		},
+		"GenerateDataKey": func() error { _, err := svc.GenerateDataKey(ctx, &kms.GenerateDataKeyRequest{}); return err },
+		"Encrypt":         func() error { _, err := svc.Encrypt(ctx, &kms.EncryptRequest{}); return err },
+		"Decrypt":         func() error { _, err := svc.Decrypt(ctx, &kms.DecryptRequest{}); return err },
+		"HealthCheck":     func() error { return svc.HealthCheck(ctx) },
+		"EnableKey":       func() error { _, err := svc.EnableKey(ctx, &kms.EnableKeyRequest{KeyID: "a"}); return err },
+		"DisableKey":      func() error { _, err := svc.DisableKey(ctx, &kms.DisableKeyRequest{KeyID: "a"}); return err },
+		"RotateKey":       func() error { _, err := svc.RotateKey(ctx, &kms.RotateKeyRequest{KeyID: "a"}); return err },
+		"ImportKey":       func() error { _, err := svc.ImportKey(ctx, &kms.ImportKeyRequest{KeyID: "a"}); return err },
+		"UpdateKeyDescription": func() error {
+			_, err := svc.UpdateKeyDescription(ctx, &kms.UpdateKeyDescriptionRequest{KeyID: "a"})
+			return err
+		},
+		"TagKey":            func() error { _, err := svc.TagKey(ctx, &kms.TagKeyRequest{KeyID: "a"}); return err },
+		"UntagKey":          func() error { _, err := svc.UntagKey(ctx, &kms.UntagKeyRequest{KeyID: "a"}); return err },
+		"RewrapDataKeys":    func() error { _, err := svc.RewrapDataKeys(ctx, &kms.RewrapDataKeysRequest{KeyID: "a"}); return err },
+		"RemoveExpiredKeys": func() error { _, err := svc.RemoveExpiredKeys(ctx, time.Time{}); return err },
+	}
 }
 
 // silent is a KeyService that answers nothing, and no error.
