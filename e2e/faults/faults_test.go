@@ -58,13 +58,10 @@ type operation struct {
 	removes bool // the key
 }
 
-func operations() []operation {
-	disable := func(ctx context.Context, b *vault.Backend, id string) error {
-		return first(b.DisableKey(ctx, &kms.DisableKeyRequest{KeyID: id}))
-	}
-	schedule := func(ctx context.Context, b *vault.Backend, id string) error {
-		return first(b.DeleteKey(ctx, &kms.DeleteKeyRequest{KeyID: id}))
-	}
+func operations() []operation { return append(uses(), changes()...) }
+
+// uses change nothing.
+func uses() []operation {
 	return []operation{
 		{name: "HealthCheck", call: func(ctx context.Context, b *vault.Backend, _ string, _ []byte) error { return b.HealthCheck(ctx) }},
 		{name: "DescribeKey", call: func(ctx context.Context, b *vault.Backend, id string, _ []byte) error {
@@ -93,6 +90,17 @@ func operations() []operation {
 			}
 			return err
 		}},
+	}
+}
+
+func changes() []operation {
+	disable := func(ctx context.Context, b *vault.Backend, id string) error {
+		return first(b.DisableKey(ctx, &kms.DisableKeyRequest{KeyID: id}))
+	}
+	schedule := func(ctx context.Context, b *vault.Backend, id string) error {
+		return first(b.DeleteKey(ctx, &kms.DeleteKeyRequest{KeyID: id}))
+	}
+	return []operation{
 		{name: "CreateKey", changes: true, makes: true, call: func(ctx context.Context, b *vault.Backend, id string, _ []byte) error {
 			return first(b.CreateKey(ctx, &kms.CreateKeyRequest{KeyID: id}))
 		}},
