@@ -1,4 +1,4 @@
-// Package reconfigure changes a service between a key directory and a real Vault while it is used.
+// Package reconfigure moves a service, and its keys, between a key directory and a real Vault.
 package reconfigure
 
 import (
