@@ -14,7 +14,10 @@ import (
 	"github.com/objectkms/kms/internal/strictjson"
 )
 
-// read reads a body of at most so many bytes, into one buffer that is wiped in the end. None is read where none is expected.
+// firstRead is the size in bytes of the first buffer for a body.
+const firstRead = 8 << 10
+
+// read reads a body of at most so many bytes, into a buffer that is wiped in the end. None is read where none is expected.
 func (c *call) read(w http.ResponseWriter, most int) error {
 	if most == 0 {
 		return nil
@@ -23,14 +26,13 @@ func (c *call) read(w http.ResponseWriter, most int) error {
 		w.Header().Set("Connection", "close") // or net/http waits for the body before it answers
 		return errTooLarge
 	}
-	size := most
-	if c.request.ContentLength >= 0 {
-		size = int(c.request.ContentLength)
-	}
-	c.body = make([]byte, size+1) // a buffer that grows would leave copies behind
+	c.body = make([]byte, firstRead)
 	body := http.MaxBytesReader(w, c.request.Body, int64(most))
 	n, err := 0, error(nil)
-	for err == nil && n < len(c.body) {
+	for err == nil {
+		if n == len(c.body) {
+			c.growBody()
+		}
 		var more int
 		more, err = body.Read(c.body[n:])
 		n += more
@@ -44,6 +46,14 @@ func (c *call) read(w http.ResponseWriter, most int) error {
 	}
 	c.body = c.body[:n]
 	return nil
+}
+
+// growBody makes room for as much again as has come: what is only announced, by somebody who may not be allowed anything, takes no memory. It leaves no copy behind.
+func (c *call) growBody() {
+	larger := make([]byte, 2*len(c.body))
+	copy(larger, c.body)
+	clear(c.body)
+	c.body = larger
 }
 
 // decode reads the fields of the body. An empty one has none of them.

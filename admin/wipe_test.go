@@ -1,10 +1,13 @@
 package admin_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -122,3 +125,52 @@ func TestAChangeWaitsForTheOneBefore(t *testing.T) {
 		require.NoError(t, keys.Stop(t.Context()))
 	})
 }
+
+// A slowBody notes how much room its readers have for it.
+type slowBody struct {
+	io.ReadCloser
+	rooms []int
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	b.rooms = append(b.rooms, len(p))
+	return b.ReadCloser.Read(p)
+}
+
+// Who only announces a large body, and may do nothing, does not hold memory for it.
+func TestBodiesTakeNoMoreMemoryThanWasSent(t *testing.T) {
+	handler := admin.New(new(kms.ServiceManager), admin.Options{Authorize: func(*http.Request, admin.Call) error { return kms.ErrPermission }})
+	for _, announced := range []int64{-1, 8 << 20} {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/kms/rewrap", strings.NewReader(strings.Repeat("x", 3<<20)))
+		body := &slowBody{ReadCloser: r.Body}
+		r.Body, r.ContentLength = body, announced
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		require.Equal(t, http.StatusForbidden, w.Code)
+		require.LessOrEqual(t, body.rooms[0], 64<<10)
+		require.LessOrEqual(t, slices.Max(body.rooms), 4<<20)
+	}
+}
+
+// A buffer that a body has outgrown is wiped like the last one.
+func TestOutgrownBuffersAreWiped(t *testing.T) {
+	var buffers [][]byte
+	handler := admin.New(new(kms.ServiceManager), admin.Options{Authorize: allow})
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "/kms/rewrap", nil)
+	r.Body = readerFunc(func(p []byte) (int, error) {
+		buffers = append(buffers, p)
+		return strings.NewReader(hush).Read(p)
+	})
+	r.ContentLength = -1
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	require.Equal(t, http.StatusRequestEntityTooLarge, w.Code)
+	for _, buffer := range buffers {
+		require.Zero(t, bytes.Count(buffer[:min(len(buffer), len(hush))], []byte("hush")))
+	}
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+func (readerFunc) Close() error                 { return nil }
