@@ -90,15 +90,15 @@ func (r *ChunkReader) next(dst []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// trim cuts off what lies before and behind the range. The rest moves to the front of its buffer.
+// trim cuts off what lies before and behind the range. The rest moves to the front of its buffer, which may be the caller's
+// and keeps nothing else.
 func (r *ChunkReader) trim(plain []byte) []byte {
-	if r.skip > 0 {
-		plain = plain[:copy(plain, plain[r.skip:])]
-		r.skip = 0
-	}
-	plain = plain[:min(int64(len(plain)), r.rest)]
-	r.rest -= int64(len(plain))
-	return plain
+	n := copy(plain, plain[r.skip:])
+	n = int(min(int64(n), r.rest))
+	clear(plain[n:])
+	r.skip = 0
+	r.rest -= int64(n)
+	return plain[:n]
 }
 
 // load loads no chunk that bytes before the range lie in: the first one of the range has been read.

@@ -237,3 +237,17 @@ func TestDecrypterIsSafeForConcurrentUse(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestARangeLeavesNothingElseInTheBuffer reads a range within one chunk into a buffer that the whole chunk fits.
+func TestARangeLeavesNothingElseInTheBuffer(t *testing.T) {
+	plain := bytes.Repeat([]byte{0xee}, 2*chunk)
+	message := mustSeal(t, plain)
+	for _, off := range []int64{0, 1, 9000} {
+		r := chunkReader(t, bytes.NewReader(message), bytes.NewReader(message[header:]), off, 100, int64(len(plain)))
+		buf := make([]byte, 2*chunk)
+		n, err := r.Read(buf)
+		require.NoError(t, err)
+		require.Equal(t, 100, n)
+		require.Equal(t, 100, bytes.Count(buf, []byte{0xee}))
+	}
+}
