@@ -17,6 +17,7 @@ type crew struct {
 	queue    chan *slab // to be worked on; nil until the workers are started
 	ending   sync.WaitGroup
 
+	slabs  []*slab // all that were taken
 	flying []*slab // in the order of the message
 	spare  []*slab
 	ended  bool // nothing is loaded any more
@@ -51,7 +52,7 @@ func (c *crew) run(b *slab) {
 	b.done <- struct{}{}
 }
 
-// dismiss waits until no slab is worked on and the workers have ended, and wipes the slabs.
+// dismiss waits until no slab is worked on and the workers have ended, and wipes the slabs, even one that a reader or a writer panicked with.
 func (c *crew) dismiss() {
 	if c.queue != nil {
 		close(c.queue)
@@ -60,7 +61,7 @@ func (c *crew) dismiss() {
 		c.ending.Wait()
 	}
 	c.shared.busy.Add(-int64(c.workers))
-	for _, b := range append(c.flying, c.spare...) {
+	for _, b := range c.slabs {
 		c.shared.giveSlab(b)
 	}
 }
@@ -121,7 +122,9 @@ func (c *crew) pop() *slab {
 func (c *crew) take() *slab {
 	n := len(c.spare)
 	if n == 0 {
-		return c.shared.takeSlab()
+		b := c.shared.takeSlab()
+		c.slabs = append(c.slabs, b)
+		return b
 	}
 	b := c.spare[n-1]
 	c.spare = c.spare[:n-1]

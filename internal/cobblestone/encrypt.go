@@ -61,6 +61,7 @@ func (r *EncryptReader) next(dst []byte) ([]byte, error) {
 	n, err := r.src.fill(r.buf.bytes[HeaderSize:][:ChunkSize])
 	r.buf.use(HeaderSize + n + Overhead)
 	if err != nil {
+		r.buf.use(len(r.buf.bytes)) // a source that panicked has not said how much it read
 		return nil, plainError(err)
 	}
 	if n < ChunkSize {

@@ -110,15 +110,16 @@ func (o *output) writeTo(w io.Writer, p producer) (int64, error) {
 // writeChunk writes one chunk, if one comes. The error is that of the writer.
 func (o *output) writeChunk(w io.Writer, p producer) (int64, error) {
 	o.fill(p)
-	ready := o.ready
+	ready, end := o.ready, o.err
 	if len(ready) == 0 {
 		return 0, nil
 	}
+	o.ready, o.err = nil, errNotWritten // stays if the writer fails or panics
 	n, err := write(w, ready)
-	if err != nil {
-		o.ready, o.err = nil, errNotWritten
+	if err == nil {
+		o.err = end
 	}
-	o.take(p, len(o.ready))
+	o.take(p, 0)
 	return n, err
 }
 

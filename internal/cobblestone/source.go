@@ -5,7 +5,12 @@ import (
 	"io"
 )
 
-var errInvalidRead = errors.New("cobblestone: source returned an impossible count from Read")
+var (
+	errInvalidRead = errors.New("cobblestone: source returned an impossible count from Read")
+
+	// errNotRead is the error after a Read that panicked: what it had read may be lost.
+	errNotRead = errors.New("cobblestone: source did not return from Read")
+)
 
 // maxIdleReads is how often in a row a source may return neither bytes nor an error.
 const maxIdleReads = 100
@@ -21,6 +26,7 @@ type source struct {
 func (s *source) fill(buf []byte) (n int, err error) {
 	for idle := 0; n < len(buf) && s.err == nil; {
 		var m int
+		s.err = errNotRead // stays if the reader panics
 		m, s.err = s.r.Read(buf[n:])
 		if m < 0 || m > len(buf)-n {
 			s.err = errInvalidRead
