@@ -125,14 +125,18 @@ func (r *ConfigureRequest) decode(doc []byte) error {
 	if err != nil {
 		return err
 	}
+	if err := r.decodeParts(parts); err != nil {
+		return err
+	}
+	return r.decodeFormer(parts.former)
+}
+
+func (r *ConfigureRequest) decodeParts(parts *document) error {
 	*r = parts.options
 	r.BackendType = parts.backendType
 	fields := strictjson.Join(parts.backend)
 	defer clear(fields)
-	if err := r.decodeBackend(fields); err != nil {
-		return err
-	}
-	return r.decodeFormer(parts.former)
+	return r.decodeBackend(fields)
 }
 
 func (r *ConfigureRequest) decodeFormer(list []byte) error {
@@ -145,12 +149,24 @@ func (r *ConfigureRequest) decodeFormer(list []byte) error {
 	}
 	for i, value := range values {
 		var former ConfigureRequest
-		if err := former.decode(value); err != nil {
+		if err := former.decodeAsFormer(value); err != nil {
+			former.Destroy()
 			return at(fmt.Sprintf("former[%d]", i), err)
 		}
 		r.Former = append(r.Former, former)
 	}
 	return nil
+}
+
+func (r *ConfigureRequest) decodeAsFormer(value []byte) error {
+	parts, err := splitDocument(value)
+	switch {
+	case err != nil:
+		return err
+	case parts.notOfBackend != "":
+		return invalid(parts.notOfBackend, "not a field of a former backend")
+	}
+	return r.decodeParts(parts)
 }
 
 // decodeBackend reads the fields of the backend that BackendType names.

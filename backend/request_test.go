@@ -187,3 +187,14 @@ func TestMarshalKeepsWhatZeroValuesMean(t *testing.T) {
 	require.JSONEq(t, `{"backend_type":"vault-kv2","address":"https://v:1","auth_method":{"Token":{"token":"hush-hush"}},"kv_mount":"kv","max_concurrent":3,
 		"retry_attempts":1,"enable_cache":false}`, string(doc.Bytes()))
 }
+
+// A list inside a list is refused where it is found. Each would be read once for every list around it.
+func TestFormerBackendsAreNotNested(t *testing.T) {
+	for doc, want := range map[string]string{
+		`{"backend_type":"local","former":[{"backend_type":"local","former":[{"backend_type":"local"}]}]}`: "former[0].former: not a field of a former backend",
+		`{"backend_type":"local","former":[{"backend_type":"local","timeout_seconds":1}]}`:                 "former[0].timeout_seconds: not a field of a former backend",
+	} {
+		var r backend.ConfigureRequest
+		requireInvalid(t, json.Unmarshal([]byte(doc), &r), want)
+	}
+}
