@@ -134,6 +134,10 @@ func (r *ConfigureRequest) mergeVault(running vault.Config, parts *document) (km
 		return nil, invalid("engine", "got %s with backend_type %s", strictjson.Show(*r.Engine), running.BackendType())
 	}
 	if r.AuthMethod == nil {
+		// Whoever may change the address need not know the credentials, and must not have them sent to a server of his own.
+		if c.Address != running.Address && authSecret(c.Auth) != nil {
+			return nil, invalid("auth_method", "missing: credentials are not sent to another address")
+		}
 		c.Auth = cloneAuth(c.Auth)
 	}
 	return c, nil

@@ -165,6 +165,7 @@ func TestPatchesThatAreRefused(t *testing.T) {
 		{"a summary sent back", runningLocal(), `{"passphrase":"[secret]"}`, "passphrase: it is the sign"},
 		{"the engine of another type", runningVault(), `{"backend_type":"vault-kv2","engine":"transit"}`, `engine: got "transit"`},
 		{"half a method", runningVault(), `{"auth_method":{"AppRole":{"role_id":"r"}}}`, "auth_method.AppRole.secret_id: missing"},
+		{"the credentials for another server", runningVault(), `{"address":"https://evil:1"}`, "auth_method: missing: credentials"},
 		{"an option out of bounds", runningVault(), `{"retry_attempts":0}`, "retry_attempts: got"},
 		{"former in part", runningVault(), `{"former":[{"backend_type":"local","key_dir":"/k"}]}`, "former[0].master_key: missing"},
 		{"not valid in the end", runningLocal(), `{"root_key_file":"/keys/f"}`, "the root key file lies"},
