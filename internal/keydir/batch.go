@@ -94,6 +94,10 @@ func (b *Batch) stage(fsys FS, name string, data []byte) error {
 	if len(data) > maxFileSize {
 		return fmt.Errorf("%w: %s has %d bytes, want at most %d", kms.ErrInvalidRequest, name, len(data), maxFileSize)
 	}
+	// No file can be renamed to the name of a directory: the batch would have happened, and nobody could finish it.
+	if info, err := fsys.Lstat(name); err == nil && info.IsDir() {
+		return fmt.Errorf("%w: %s is a directory, want a regular file", kms.ErrKeyMaterial, fsys.Path(name))
+	}
 	if !b.staged {
 		b.l.state.dirty, b.staged = true, true
 		if err := b.l.store(); err != nil {

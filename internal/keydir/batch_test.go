@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/objectkms/kms"
 	"github.com/objectkms/kms/internal/keydir"
 )
 
@@ -127,6 +128,40 @@ func TestBatchThatIsRefusedChangesNothing(t *testing.T) {
 		require.Equal(t, "old", batchState(t, d), name)
 		require.Empty(t, strays(t, dir), name)
 	}
+	require.NoError(t, runBatch(t, d))
+	require.Equal(t, "new", batchState(t, d))
+}
+
+// The name of a staged file is longer than an id may be.
+func TestBatchLeavesNothingOfTheLongestIDs(t *testing.T) {
+	dir := batchDir(t)
+	d := open(t, dir)
+	refused, longest := errors.New("refused"), strings.Repeat("k", 128)
+	require.ErrorIs(t, d.Batch(t.Context(), func(b *keydir.Batch) error {
+		return errors.Join(b.Put(longest, []byte("new")), refused)
+	}), refused)
+	require.Empty(t, strays(t, dir))
+	word := strings.Repeat("A", 26)
+	killed := filepath.Join(dir, "keys", ".objectkms-set-"+word+"-"+longest+".json")
+	require.NoError(t, os.WriteFile(killed, []byte("new"), 0o600))
+	require.NoError(t, d.Recover(t.Context()))
+	require.Empty(t, strays(t, dir))
+	foreign := filepath.Join(dir, "keys", ".objectkms-set-"+word+"-"+longest+"k.json")
+	require.NoError(t, os.WriteFile(foreign, []byte("new"), 0o600))
+	require.NoError(t, d.Recover(t.Context()))
+	require.FileExists(t, foreign, "no batch has made it")
+}
+
+// No file can be renamed to the name of a directory: once the batch had happened, nobody could finish it.
+func TestBatchInThePlaceOfADirectoryIsRefused(t *testing.T) {
+	dir := batchDir(t)
+	d := open(t, dir)
+	require.NoError(t, os.Mkdir(recordPath(dir, "c"), 0o700))
+	require.ErrorIs(t, runBatch(t, d), kms.ErrKeyMaterial)
+	require.Equal(t, "old", content(t, d, "a"))
+	require.Empty(t, strays(t, dir))
+	require.NoFileExists(t, filepath.Join(dir, "batch"))
+	require.NoError(t, os.Remove(recordPath(dir, "c")))
 	require.NoError(t, runBatch(t, d))
 	require.Equal(t, "new", batchState(t, d))
 }

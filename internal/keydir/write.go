@@ -25,7 +25,7 @@ func tempName(prefix string) string { return prefix + rand.Text()[:randomSize] }
 func isTemp(name string) bool {
 	if random, ok := strings.CutPrefix(name, setPrefix); ok {
 		random, target, ok := strings.Cut(random, "-")
-		return ok && isRandom(random) && kms.ValidateKeyID(target) == nil
+		return ok && isRandom(random) && kms.ValidateKeyID(strings.TrimSuffix(target, suffix)) == nil
 	}
 	for _, prefix := range []string{newPrefix, oldPrefix} {
 		if random, ok := strings.CutPrefix(name, prefix); ok {
