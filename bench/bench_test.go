@@ -35,6 +35,11 @@ func TestOnlySomeSections(t *testing.T) {
 	require.Contains(t, out.String(), "PUT, bucket key")
 	require.NotContains(t, out.String(), "Bodies")
 	require.Error(t, run(config{short: true, only: "("}, &out))
+
+	dir := t.TempDir()
+	require.NoError(t, run(config{short: true, only: "keys", out: dir}, &out))
+	require.FileExists(t, filepath.Join(dir, "keys.svg"))
+	require.NoFileExists(t, filepath.Join(dir, "RESULTS.md"))
 }
 
 func TestEveryCipherOpensWhatItMade(t *testing.T) {
