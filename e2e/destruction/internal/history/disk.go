@@ -1,0 +1,59 @@
+package history
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/local"
+)
+
+// A Disk is a Directory on a real file system.
+type Disk string
+
+// Config returns the configuration with a root key.
+func (d Disk) Config(root int) local.Config {
+	return local.Config{Dir: string(d), RootKey: kms.NewSecret(bytes.Repeat([]byte{byte(root + 1)}, 32)), AllowUnlockedMemory: true}
+}
+
+// Open implements [Directory].
+func (d Disk) Open(ctx context.Context, root int) (Backend, error) {
+	b, err := local.New(ctx, d.Config(root))
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// ChangeRoot implements [Directory].
+func (d Disk) ChangeRoot(ctx context.Context, from, to int) error {
+	return local.ChangeRootKey(ctx, d.Config(from), d.Config(to))
+}
+
+// CheckFiles checks that there is a file for each key of the state, and nothing that nobody needs.
+func (d Disk) CheckFiles(s State) error {
+	want := []string{"keys", "lock", "root.json"}
+	for id := range s.Keys {
+		want = append(want, filepath.Join("keys", id+".json"))
+	}
+	var got []string
+	for _, sub := range []string{"", "keys"} {
+		entries, err := os.ReadDir(filepath.Join(string(d), sub))
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			got = append(got, filepath.Join(sub, e.Name()))
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("found files %v, want %v", got, want)
+	}
+	return nil
+}

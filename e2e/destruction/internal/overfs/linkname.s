@@ -1,0 +1,1 @@
+// This file lets functions of the package have no body.
