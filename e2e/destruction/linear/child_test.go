@@ -45,6 +45,9 @@ func TestMain(m *testing.M) {
 type order struct {
 	Round, Child, Clients, Operations int
 	Keys                              []string
+	// Watch lets all clients only look at the keys, but for the first one of the first child. Else changes follow each other so closely that
+	// hardly anything is read between them.
+	Watch bool
 }
 
 // serve plays a child's part in one history after the other, as they are asked for on its standard input.
@@ -82,7 +85,8 @@ func play(b *local.Backend, role, dir string, o order) (events []event, err erro
 	var wg sync.WaitGroup
 	for i := range clients {
 		c := &clients[i]
-		*c = client{Backend: b, order: o, number: o.Child*o.Clients + i, pool: pool(filepath.Join(dir, fmt.Sprint("blobs-", o.Round)))}
+		of := func(file string) string { return filepath.Join(dir, fmt.Sprint(file, "-", o.Round)) }
+		*c = client{Backend: b, order: o, number: o.Child*o.Clients + i, pool: pool(of("blobs")), end: of("end")}
 		if role == roleStale {
 			c.known = make(map[string]kms.Key)
 		}

@@ -4,8 +4,10 @@ package linear_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"time"
 
@@ -20,6 +22,7 @@ type client struct {
 	number int
 	pool   pool
 	events []event
+	end    string             // a file that is there when those who only look may go
 	known  map[string]kms.Key // of a stale reader: what it goes on answering; else nil
 }
 
@@ -30,6 +33,16 @@ var operations = map[string]int{
 }
 
 func (c *client) run() error {
+	if !c.Watch {
+		return c.work()
+	}
+	if c.number > 0 {
+		return c.watch()
+	}
+	return errors.Join(c.work(), os.WriteFile(c.end, nil, 0o600))
+}
+
+func (c *client) work() error {
 	var draw []string
 	for op, often := range operations {
 		draw = append(draw, slices.Repeat([]string{op}, often)...)
@@ -38,6 +51,34 @@ func (c *client) run() error {
 		if err := c.step(draw[rand.IntN(len(draw))]); err != nil {
 			return fmt.Errorf("client %d: %w", c.number, err)
 		}
+	}
+	return nil
+}
+
+// watch looks at the keys until the history ends. Of equal answers in a row it notes the first and the last.
+func (c *client) watch() error {
+	seen := make(map[string][]event)
+	for looks := 0; ; looks++ {
+		if looks%100 == 0 {
+			if _, err := os.Stat(c.end); err == nil {
+				break
+			}
+		}
+		key, call := c.Keys[looks%len(c.Keys)], now()
+		described, err := c.describe(context.Background(), key)
+		if err := c.note(event{Op: opDescribe, Key: key, Call: call, answer: answerOf(described)}, err); err != nil {
+			return err
+		}
+		last := c.events[len(c.events)-1]
+		c.events = c.events[:len(c.events)-1]
+		if n := len(seen[key]); n > 1 && seen[key][n-1].answer == last.answer && seen[key][n-2].answer == last.answer {
+			seen[key][n-1] = last
+		} else {
+			seen[key] = append(seen[key], last)
+		}
+	}
+	for _, events := range seen {
+		c.events = append(c.events, events...)
 	}
 	return nil
 }

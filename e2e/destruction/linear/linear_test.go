@@ -64,6 +64,9 @@ func start(t *testing.T, role, dir string) process {
 func history(t *testing.T, processes []process, round int) (events []event) {
 	t.Helper()
 	o := order{Round: round, Clients: clients, Operations: clientOperations}
+	if round%2 == 1 {
+		o.Watch, o.Clients, o.Operations = true, 1, 3*clientOperations
+	}
 	for k := range keysOfOneHistory {
 		o.Keys = append(o.Keys, fmt.Sprintf("r%06d-%d", round, k))
 	}
