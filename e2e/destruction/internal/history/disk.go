@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"testing"
 
 	"github.com/objectkms/kms"
 	"github.com/objectkms/kms/local"
@@ -56,4 +58,30 @@ func (d Disk) CheckFiles(s State) error {
 		return fmt.Errorf("found files %v, want %v", got, want)
 	}
 	return nil
+}
+
+// NewDisk returns an empty directory, in memory where the system has a file system there: a process that is killed takes nothing with it
+// that it has written, whether it was synced or not.
+func NewDisk(t testing.TB) Disk {
+	t.Helper()
+	const memory = "/dev/shm"
+	dir, err := os.MkdirTemp(memory, "kms-destruction-")
+	if err != nil {
+		dir = t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return Disk(filepath.Join(dir, "kms"))
+}
+
+// Litter returns how many temporary files lie about.
+func (d Disk) Litter() (n int) {
+	for _, sub := range []string{"", "keys"} {
+		entries, _ := os.ReadDir(filepath.Join(string(d), sub)) // what is not there yet has none
+		for _, e := range entries {
+			if strings.HasPrefix(e.Name(), ".") || e.Name() == "batch" {
+				n++
+			}
+		}
+	}
+	return n
 }

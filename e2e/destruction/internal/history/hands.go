@@ -34,13 +34,18 @@ type Hands struct {
 	owner   Owner
 	root    int
 	backend Backend
-	bundle  []byte
+
+	// Bundle is what Export has made last, and Restore imports.
+	Bundle []byte
 }
 
 // NewHands opens a directory for an owner, with whichever root key opens it.
 func NewHands(ctx context.Context, dir Directory, owner Owner, root int) (*Hands, error) {
 	h := &Hands{dir: dir, owner: owner, root: root}
-	return h, h.open(ctx)
+	if err := h.open(ctx); err != nil {
+		return nil, err
+	}
+	return h, nil
 }
 
 // open tries the root keys in turn. Somebody may change them meanwhile.
@@ -72,7 +77,9 @@ type Sealed struct {
 }
 
 // text is what the steps seal.
-func text(id string, version int) []byte { return fmt.Appendf(nil, "text of %s, version %d", id, version) }
+func text(id string, version int) []byte {
+	return fmt.Appendf(nil, "text of %s, version %d", id, version)
+}
 
 func contextOf(id string) kms.EncryptionContext { return kms.EncryptionContext{"key": id} }
 
@@ -82,9 +89,9 @@ func (h *Hands) Do(ctx context.Context, st Step) (sealed Sealed, err error) {
 	case Seal:
 		return seal(ctx, h.backend, st.Key)
 	case Export:
-		h.bundle, err = h.export(ctx)
+		h.Bundle, err = h.export(ctx)
 	case Restore:
-		_, err = h.backend.Import(ctx, bytes.NewReader(h.bundle), kms.ImportOptions{Key: bundleKey(), SkipConflicts: true})
+		_, err = h.backend.Import(ctx, bytes.NewReader(h.Bundle), kms.ImportOptions{Key: bundleKey(), SkipConflicts: true})
 	case Reroot:
 		if err = h.dir.ChangeRoot(ctx, h.root, 1-h.root); err == nil {
 			h.root = 1 - h.root

@@ -14,8 +14,7 @@ import (
 
 // live takes steps in a new directory and records them.
 func live(t *testing.T, steps int) (history.Disk, *history.Record, *history.Hands, *rand.Rand) {
-	dir, record, rng := history.Disk(t.TempDir()), history.NewRecord(), rand.New(rand.NewPCG(1, 2))
-	require.NoError(t, os.Chmod(string(dir), 0o700))
+	dir, record, rng := history.NewDisk(t), history.NewRecord(), rand.New(rand.NewPCG(1, 2))
 	hands, err := history.NewHands(t.Context(), dir, 0, 0)
 	require.NoError(t, err)
 	t.Cleanup(func() { hands.Close() })

@@ -91,7 +91,7 @@ func (r *Record) settle(root int, found map[string]seen, pending map[Owner]Step)
 	states := []State{r.State}
 	for o, st := range pending {
 		for _, s := range states {
-			states = append(states, s.After(st, o))
+			states = append(states, s.outcomes(st, o)...)
 		}
 	}
 	for _, s := range states {
@@ -126,7 +126,7 @@ func list(ctx context.Context, b Backend) (map[string]seen, error) {
 		return nil, err
 	}
 	if len(resp.Damaged) > 0 {
-		return nil, fmt.Errorf("damaged records: %v", resp.Damaged)
+		return nil, fmt.Errorf("%w: the records of %v", kms.ErrKeyMaterial, resp.Damaged)
 	}
 	all := make(map[string]seen)
 	for _, key := range resp.Keys {

@@ -52,6 +52,21 @@ func (s State) After(st Step, o Owner) State {
 	return s
 }
 
+// outcomes returns the states that a step which was cut off may have led to, but for the one before it. A sweep removes one key
+// after the other; every other step is done at once.
+func (s State) outcomes(st Step, o Owner) []State {
+	if st.Kind != Sweep {
+		return []State{s.After(st, o)}
+	}
+	states := []State{s}
+	for _, id := range s.pending(o) {
+		for _, some := range states {
+			states = append(states, some.After(Step{Kind: Erase, Key: id}, o))
+		}
+	}
+	return states[1:]
+}
+
 // change changes one key.
 func (s *State) change(st Step) {
 	key := s.Keys[st.Key]
@@ -103,3 +118,8 @@ func (s *State) missing(o Owner) (ids []string) {
 
 // version returns the version of a key that has the material, or 0.
 func (s *State) version(id string, life int) int { return slices.Index(s.Keys[id].Lives, life) + 1 }
+
+// Equal reports whether two states are the same for whoever opens the directory.
+func (s State) Equal(other State) bool {
+	return s.Root == other.Root && maps.Equal(s.seen(), other.seen())
+}

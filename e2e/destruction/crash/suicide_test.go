@@ -1,0 +1,5 @@
+//go:build unix
+
+package crash_test
+
+func dieAtACall() error { return nil }
