@@ -180,3 +180,9 @@ func (c *AWS) Copy(ctx context.Context, from Object, source Encryption, to Objec
 	_, err := c.S3.CopyObject(ctx, in)
 	return err
 }
+
+// MakeBucket makes a bucket.
+func (c *AWS) MakeBucket(ctx context.Context, bucket string) error {
+	_, err := c.S3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &bucket})
+	return err
+}

@@ -34,3 +34,19 @@ func flipBit(t testing.TB, file string, offset int64) {
 	_, err = f.WriteAt(b[:], offset)
 	must(t, err, "writing a stored object")
 }
+
+// Cut takes the end of a stored object away and returns a function that puts it back.
+func (s *Server) Cut(t testing.TB, bucket, key string) (back func()) {
+	t.Helper()
+	file := s.ObjectFile(bucket, key)
+	whole, err := os.ReadFile(file)
+	must(t, err, "reading a stored object")
+	must(t, os.Truncate(file, int64(len(whole)/2)), "cutting a stored object")
+	return func() {
+		f, err := os.OpenFile(file, os.O_WRONLY, 0)
+		must(t, err, "opening a stored object")
+		defer f.Close()
+		_, err = f.Write(whole)
+		must(t, err, "writing a stored object")
+	}
+}
