@@ -85,3 +85,29 @@ func (d Disk) Litter() (n int) {
 	}
 	return n
 }
+
+// CopyTo copies the directory to another place, which must not exist.
+func (d Disk) CopyTo(to Disk) error {
+	for _, sub := range []string{"", "keys"} {
+		if err := os.Mkdir(filepath.Join(string(to), sub), 0o700); err != nil {
+			return err
+		}
+		entries, err := os.ReadDir(filepath.Join(string(d), sub))
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if e.IsDir() {
+				continue
+			}
+			data, err := os.ReadFile(filepath.Join(string(d), sub, e.Name()))
+			if err == nil {
+				err = os.WriteFile(filepath.Join(string(to), sub, e.Name()), data, 0o600)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
