@@ -168,7 +168,7 @@ func TestAProcessThatDiesWhileItSetsUpADirectoryLeavesAUsableOne(t *testing.T) {
 func TestAProcessThatDiesWhileItFinishesTheWorkOfADeadOne(t *testing.T) {
 	first := newScene(t, history.Reroot)
 	step, finishing := *first.Step, 0
-	for call := 0; finishing < 3; call += 11 {
+	for call := 0; finishing < 3; call += 7 {
 		dir, died := first.die(t, call)
 		require.True(t, died, "no death has left a batch")
 		if _, err := os.Lstat(filepath.Join(string(dir), "batch")); err != nil {
