@@ -21,4 +21,6 @@ func foreign(fs.FileInfo) bool { return true }
 
 func readOnly(error) bool { return false }
 
+func badMedium(error) bool { return false }
+
 func impossible(error) bool { return false }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -40,6 +41,15 @@ func foreign(info fs.FileInfo) bool {
 
 // readOnly reports whether err says that the file system cannot be written to.
 func readOnly(err error) bool { return errors.Is(err, unix.EROFS) }
+
+// errDamagedStructure is what Linux answers where a file system finds its own notes on a file damaged: EUCLEAN.
+const errDamagedStructure = syscall.Errno(117)
+
+// badMedium reports whether err says that a file is there and cannot be read, as with a bad sector. All else that fails may do so
+// for every file.
+func badMedium(err error) bool {
+	return errors.Is(err, unix.EIO) || errors.Is(err, unix.EBADMSG) || runtime.GOOS == "linux" && errors.Is(err, errDamagedStructure)
+}
 
 // impossible reports whether err says that no directory can have such a path.
 func impossible(err error) bool {

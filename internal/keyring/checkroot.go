@@ -13,7 +13,7 @@ const checkedRecords = 100
 
 // CheckRoot returns ErrKeyMaterial where a store has records and none of the first hundred opens under the root key of
 // the Ring: it is then the root key of another store, under which no new key may be sealed beside the old ones. A record that the store
-// may not read says nothing about the root key. It changes nothing.
+// may not or cannot read says nothing about the root key. It changes nothing.
 func CheckRoot(ctx context.Context, r *Ring) error {
 	if err := r.enter(ctx); err != nil {
 		return err
@@ -31,7 +31,9 @@ func CheckRoot(ctx context.Context, r *Ring) error {
 			return nil
 		case errors.Is(err, kms.ErrKeyNotFound), errors.Is(err, kms.ErrPermission):
 		case errors.Is(err, kms.ErrKeyMaterial):
-			refused = err
+			if !errors.Is(err, kms.ErrUnavailable) {
+				refused = err
+			}
 		default:
 			return err
 		}
