@@ -22,7 +22,7 @@ const module = "github.com/objectkms/kms"
 // new package needs a place here. A name that ends in "/" stands for everything below it.
 func layers() [][]string {
 	return [][]string{
-		{"internal/encctx", "internal/cobblestone", "internal/retry", "internal/ttlcache", "internal/flight", "internal/strictjson", "internal/twokeys"},
+		{"internal/encctx", "internal/cobblestone", "internal/retry", "internal/ttlcache", "internal/flight", "internal/strictjson", "internal/twokeys", "internal/erase"},
 		{"."},
 		{"internal/secret", "internal/kdf"},
 		{"internal/keyring"},

@@ -1,0 +1,5 @@
+// Package erase runs code so that it leaves no copies of keys behind.
+//
+// Go moves stacks, saves registers and allocates as it sees fit, so that code which wipes what it has may leave copies that it
+// cannot reach. A program that is built with GOEXPERIMENT=runtimesecret has a runtime that erases them. Other programs do not.
+package erase
