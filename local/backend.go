@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/erase"
 	"github.com/objectkms/kms/internal/kdf"
 	"github.com/objectkms/kms/internal/keydir"
 	"github.com/objectkms/kms/internal/keyring"
@@ -75,7 +76,9 @@ func (c Config) openRing(ctx context.Context, dir *keydir.Dir) (*keyring.Ring, e
 	if err := dir.Complete(ctx); err != nil {
 		return nil, err
 	}
-	root, err := c.openRoot(ctx, dir)
+	var root openedRoot
+	var err error
+	erase.After(func() { root, err = c.openRoot(ctx, dir) })
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/erase"
 	"github.com/objectkms/kms/internal/keydir"
 	"github.com/objectkms/kms/internal/keyring"
 )
@@ -43,8 +44,10 @@ func changeRoot(ctx context.Context, dir *keydir.Dir, present, next Config) erro
 	keys, err := present.openRing(ctx, dir)
 	if err != nil {
 		if errors.Is(err, kms.ErrKeyMaterial) || errors.Is(err, kms.ErrInvalidConfig) {
-			if next.opens(ctx, dir) {
-				return nil // it was changed before
+			changed := false
+			erase.After(func() { changed = next.opens(ctx, dir) })
+			if changed {
+				return nil
 			}
 		}
 		return err
@@ -54,7 +57,8 @@ func changeRoot(ctx context.Context, dir *keydir.Dir, present, next Config) erro
 	if err != nil {
 		return err
 	}
-	root, err := next.nextRoot(raw)
+	var root openedRoot
+	erase.After(func() { root, err = next.nextRoot(raw) })
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/crypto/argon2"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/erase"
 )
 
 // The ways from a secret to a key, by the names that are stored.
@@ -66,18 +67,20 @@ func (s Spec) Validate() error {
 // Derive returns the key, which the caller wipes. The Spec must be a valid one, and the secret of its kind. info tells the uses
 // of random bytes apart; those of a passphrase are told apart by their salts. The error is ErrUnsupported where the FIPS mode of the process rules
 // the KDF out.
-func (s Spec) Derive(secret []byte, info string) ([]byte, error) {
+func (s Spec) Derive(secret []byte, info string) (key []byte, err error) {
 	if err := CheckMode(s.Name); err != nil {
 		return nil, err
 	}
 	if s.Name == Raw {
-		return hkdf.Key(sha512.New, secret, s.Salt, info, KeySize)
+		erase.After(func() { key, err = hkdf.Key(sha512.New, secret, s.Salt, info, KeySize) })
+		return key, err
 	}
 	p, err := parseArgon(s.Params)
 	if err != nil {
 		return nil, err
 	}
-	return argon2.IDKey(secret, s.Salt, p.passes, p.memory, p.lanes, KeySize), nil
+	erase.After(func() { key = argon2.IDKey(secret, s.Salt, p.passes, p.memory, p.lanes, KeySize) })
+	return key, nil
 }
 
 // CheckMode returns ErrUnsupported where the FIPS mode of the process rules a KDF out.

@@ -11,6 +11,7 @@ import (
 	"github.com/objectkms/kms"
 	"github.com/objectkms/kms/internal/cobblestone"
 	"github.com/objectkms/kms/internal/encctx"
+	"github.com/objectkms/kms/internal/erase"
 	"github.com/objectkms/kms/internal/kdf"
 )
 
@@ -74,12 +75,17 @@ func newBundleSecret(key, passphrase *kms.Secret) (bundleSecret, error) {
 	case (key == nil) == (passphrase == nil):
 		return bundleSecret{}, fmt.Errorf("%w: want one of key and passphrase for the bundle", kms.ErrInvalidConfig)
 	case key != nil:
-		s := bundleSecret{kdf.Raw, key.Clone().Bytes()}
+		s := bundleSecret{kdf.Raw, copyOf(key)}
 		return s, kdf.CheckRaw("bundle key", s.bytes)
 	case passphrase.Len() == 0:
 		return bundleSecret{}, fmt.Errorf("%w: the passphrase of the bundle is empty", kms.ErrInvalidConfig)
 	}
-	return bundleSecret{kdf.Passphrase, passphrase.Clone().Bytes()}, kdf.CheckMode(kdf.Passphrase)
+	return bundleSecret{kdf.Passphrase, copyOf(passphrase)}, kdf.CheckMode(kdf.Passphrase)
+}
+
+func copyOf(secret *kms.Secret) (b []byte) {
+	erase.After(func() { b = secret.Clone().Bytes() })
+	return b
 }
 
 func (s bundleSecret) destroy() { clear(s.bytes) }
@@ -110,7 +116,8 @@ func (s bundleSecret) write(w io.Writer, content []byte) error {
 	if _, err := w.Write(head); err != nil {
 		return err
 	}
-	_, err = io.Copy(w, message)
+	// Without WriteTo nothing is done by other goroutines, whose copies of the materials would not be erased.
+	_, err = io.Copy(w, struct{ io.Reader }{message})
 	return err
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/objectkms/kms"
 	"github.com/objectkms/kms/internal/encctx"
+	"github.com/objectkms/kms/internal/erase"
 )
 
 // exportPage is how many ids an export asks the store for at once.
@@ -45,12 +46,15 @@ func (r *Ring) Export(ctx context.Context, w io.Writer, opts kms.ExportOptions) 
 		m.Keys = append(m.Keys, newManifestKey(rec))
 		report.Keys = append(report.Keys, rec.key())
 	}
-	content, err := r.newContent(m, records)
-	defer clear(content)
+	erase.After(func() {
+		var content []byte
+		content, err = r.newContent(m, records)
+		defer clear(content)
+		if err == nil {
+			err = secret.write(w, content)
+		}
+	})
 	if err != nil {
-		return nil, err
-	}
-	if err := secret.write(w, content); err != nil {
 		return nil, err
 	}
 	return report, nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/erase"
 )
 
 // Import adds the keys of a bundle, as [kms.KeyBundler] says. Over a [BatchStore] an import is stored as a whole or not at all; over
@@ -24,7 +25,8 @@ func (r *Ring) Import(ctx context.Context, src io.Reader, opts kms.ImportOptions
 	if err != nil {
 		return nil, err
 	}
-	content, err := secret.read(src)
+	var content []byte
+	erase.After(func() { content, err = secret.read(src) })
 	defer clear(content)
 	if err != nil {
 		return nil, err
@@ -38,7 +40,8 @@ func (r *Ring) Import(ctx context.Context, src io.Reader, opts kms.ImportOptions
 		keys:   keys,
 		report: &kms.ImportReport{Created: m.Created},
 	}
-	return im.report, im.run(ctx)
+	erase.After(func() { err = im.run(ctx) })
+	return im.report, err
 }
 
 // An importing is an import at work.

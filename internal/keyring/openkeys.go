@@ -9,6 +9,7 @@ import (
 	"github.com/objectkms/kms"
 	"github.com/objectkms/kms/internal/cobblestone"
 	"github.com/objectkms/kms/internal/encctx"
+	"github.com/objectkms/kms/internal/erase"
 	"github.com/objectkms/kms/internal/secret"
 )
 
@@ -67,7 +68,7 @@ func (o *openKeys) newVersion(id string, number uint32, material []byte) (versio
 // randomMaterial returns the material of a new version, which the caller wipes.
 func randomMaterial() []byte {
 	material := make([]byte, cobblestone.KeySize)
-	rand.Read(material)
+	erase.After(func() { rand.Read(material) })
 	return material
 }
 
@@ -80,14 +81,17 @@ func (o *openKeys) use(id string, v *version, use func(key []byte)) error {
 			return nil
 		}
 	}
-	key, err := o.unseal(encctx.Bind(nil, "master-key", []byte(id), encctx.Uint32(v.Version)), v.Sealed)
-	if err != nil {
-		return err
-	}
-	defer clear(key)
-	o.remember(name, key)
-	use(key)
-	return nil
+	context := encctx.Bind(nil, "master-key", []byte(id), encctx.Uint32(v.Version))
+	var err error
+	erase.After(func() {
+		var key []byte
+		if key, err = o.unseal(context, v.Sealed); err == nil {
+			defer clear(key)
+			o.remember(name, key)
+			use(key)
+		}
+	})
+	return err
 }
 
 // remember puts an opened key into the arena, for which the one used longest ago may have to

@@ -6,11 +6,17 @@ import (
 	"github.com/objectkms/kms"
 	"github.com/objectkms/kms/internal/cobblestone"
 	"github.com/objectkms/kms/internal/encctx"
+	"github.com/objectkms/kms/internal/erase"
 )
 
 // Reseal returns a stored record of this Ring as it is stored under another root key, with another generation. Nothing else of it
 // changes, and nothing is stored. The root key is the caller's.
-func (r *Ring) Reseal(next Root, id string, raw []byte, generation uint64) ([]byte, error) {
+func (r *Ring) Reseal(next Root, id string, raw []byte, generation uint64) (resealed []byte, err error) {
+	erase.After(func() { resealed, err = r.reseal(next, id, raw, generation) })
+	return resealed, err
+}
+
+func (r *Ring) reseal(next Root, id string, raw []byte, generation uint64) ([]byte, error) {
 	rec, err := r.decode(id, raw)
 	if err != nil {
 		return nil, err

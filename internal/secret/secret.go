@@ -18,6 +18,8 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+
+	"github.com/objectkms/kms/internal/erase"
 )
 
 // KeySize is the length of a key in bytes.
@@ -115,11 +117,11 @@ func (a *Arena) Put(key []byte) (Slot, error) {
 	}
 	i := a.free[len(a.free)-1]
 	a.free = a.free[:len(a.free)-1]
-	copy(slotOf(mem, i), key)
+	erase.After(func() { copy(slotOf(mem, i), key) })
 	return Slot{a, i, a.ages[i]}, nil
 }
 
-// Use calls use with the key in a slot, which use must neither keep nor change. While it runs, no
+// Use calls use with the key in a slot, which use must neither keep nor change, as [erase.After] does. While it runs, no
 // key can be put, freed or wiped, so use must not call the arena. It fails with ErrStale for a slot that was
 // freed or is of another arena, and with ErrClosed.
 func (a *Arena) Use(s Slot, use func(key []byte)) error {
@@ -132,7 +134,7 @@ func (a *Arena) Use(s Slot, use func(key []byte)) error {
 	if !a.holds(s) {
 		return ErrStale
 	}
-	use(slotOf(mem, s.index))
+	erase.After(func() { use(slotOf(mem, s.index)) })
 	return nil
 }
 
