@@ -1,0 +1,175 @@
+package memory_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A needle is a part of a secret in one of the forms in which a program may hold it.
+type needle struct {
+	of   string // which secret, and which form
+	text []byte
+}
+
+// needlesOf returns what to look for: both halves of a secret, so that a copy of which a part was overwritten is found too, as they are, and as
+// HMAC pads a key with them; and the base64 text.
+func needlesOf(name string, secret []byte) []needle {
+	var all []needle
+	for form, pad := range map[string]byte{"": 0, " in an inner pad": 0x36, " in an outer pad": 0x5c} {
+		padded := bytes.Clone(secret)
+		for i := range padded {
+			padded[i] ^= pad
+		}
+		half := len(padded) / 2
+		all = append(all, needle{name + form + ", first half", padded[:half]}, needle{name + form + ", second half", padded[half:]})
+	}
+	return append(all, needle{name + " in base64", []byte(base64.StdEncoding.EncodeToString(secret)[:40])})
+}
+
+// A mapping is a part of the address space of a process.
+type mapping struct {
+	start, end uint64
+	name       string
+	flags      []string // such as "lo" for locked, "dd" for not in core dumps
+}
+
+// sealed reports whether a mapping is one that is neither swapped out nor dumped: one of the arena's.
+func (m mapping) sealed() bool {
+	return slices.Contains(m.flags, "lo") && slices.Contains(m.flags, "dd")
+}
+
+// A finding is a needle that was found.
+type finding struct {
+	needle  needle
+	address uint64
+	mapping mapping
+}
+
+func (f finding) String() string {
+	return fmt.Sprintf("%s at %#x in %x-%x %s", f.needle.of, f.address, f.mapping.start, f.mapping.end, f.mapping.name)
+}
+
+// mappings reads what the process has mapped and may read.
+func mappings(t *testing.T, pid int) (all []mapping) {
+	t.Helper()
+	smaps, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps", pid))
+	require.NoError(t, err)
+	lines := bufio.NewScanner(bytes.NewReader(smaps))
+	readable := false
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) == 0 {
+			continue
+		}
+		if fields[0] == "VmFlags:" && readable {
+			all[len(all)-1].flags = fields[1:]
+		}
+		var m mapping
+		if n, _ := fmt.Sscanf(fields[0], "%x-%x", &m.start, &m.end); n != 2 || len(fields) < 5 {
+			continue
+		}
+		if len(fields) > 5 {
+			m.name = fields[5]
+		}
+		if readable = strings.HasPrefix(fields[1], "r") && m.name != "[vvar]" && m.name != "[vsyscall]"; readable {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// scan stops the process, and looks for needles in all of its memory.
+func scan(t *testing.T, pid int, needles []needle) (found []finding) {
+	t.Helper()
+	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+	defer syscall.Kill(pid, syscall.SIGCONT)
+	memory, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
+	if errors.Is(err, os.ErrPermission) {
+		t.Skip("the memory of a child cannot be read here: ", err)
+	}
+	require.NoError(t, err)
+	defer memory.Close()
+	search := newSearch(needles)
+	for _, m := range mappings(t, pid) {
+		search.run(memory, m, func(f finding) { found = append(found, f) })
+	}
+	require.Positive(t, search.bytes, "no memory was read")
+	return found
+}
+
+// A search looks for many needles in one pass.
+type search struct {
+	starts map[uint64][]needle
+	may    [1 << 16]bool // by the first two bytes
+	buffer []byte
+	bytes  int64
+}
+
+const headSize = 8 // of a needle
+
+func newSearch(needles []needle) *search {
+	s := &search{starts: make(map[uint64][]needle), buffer: make([]byte, 1<<20)}
+	for _, n := range needles {
+		head := binary.LittleEndian.Uint64(n.text)
+		s.starts[head] = append(s.starts[head], n)
+		s.may[uint16(head)] = true
+	}
+	return s
+}
+
+// run reads a mapping piece by piece. Pieces overlap, for needles that lie across their edges.
+func (s *search) run(memory io.ReaderAt, m mapping, report func(finding)) {
+	const overlap = 64
+	for at := m.start; at < m.end; {
+		n, err := memory.ReadAt(s.buffer[:min(uint64(len(s.buffer)), m.end-at)], int64(at))
+		piece := s.buffer[:n]
+		last := err != nil || at+uint64(n) >= m.end
+		end := len(piece) - overlap
+		if last {
+			end = len(piece) - headSize
+		}
+		for i := 0; i < end; i++ {
+			if !s.may[binary.LittleEndian.Uint16(piece[i:])] {
+				continue
+			}
+			for _, n := range s.starts[binary.LittleEndian.Uint64(piece[i:])] {
+				if bytes.HasPrefix(piece[i:], n.text) {
+					report(finding{n, at + uint64(i), m})
+				}
+			}
+		}
+		if last {
+			s.bytes += int64(m.end - m.start)
+			return
+		}
+		at += uint64(end)
+	}
+}
+
+func TestASearchFindsWhatLiesAnywhere(t *testing.T) {
+	secret := bytes.Repeat([]byte{1, 2, 3, 4, 5, 6, 7, 8}, 4)
+	needles := needlesOf("secret", secret)
+	const size = 3 << 20
+	for _, off := range []int{0, 1, 1<<20 - 65, 1<<20 - 64, 1<<20 - 20, 1<<20 - 8, 1 << 20, size - 16} {
+		memory := make([]byte, size)
+		copy(memory[off:], secret[:16])
+		var found []finding
+		newSearch(needles[:0:0]).run(bytes.NewReader(memory), mapping{end: size}, func(f finding) { found = append(found, f) })
+		require.Empty(t, found)
+		newSearch([]needle{{"half", secret[:16]}}).run(bytes.NewReader(memory), mapping{end: size}, func(f finding) { found = append(found, f) })
+		require.Len(t, found, 1, off)
+		require.EqualValues(t, off, found[0].address)
+	}
+}
