@@ -171,7 +171,7 @@ func repeat(ctx context.Context, once func() error) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(rand.N(wait)):
+		case <-time.After(rand.N(wait)): // #nosec G404 -- a wait needs no secret number
 		}
 		wait = min(2*wait, longestWait)
 	}

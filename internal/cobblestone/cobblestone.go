@@ -99,6 +99,6 @@ func overlap(a, b []byte) bool {
 	if len(a) == 0 || len(b) == 0 {
 		return false
 	}
-	startA, startB := uintptr(unsafe.Pointer(&a[0])), uintptr(unsafe.Pointer(&b[0]))
+	startA, startB := uintptr(unsafe.Pointer(&a[0])), uintptr(unsafe.Pointer(&b[0])) // #nosec G103 -- addresses are compared, and none is followed
 	return startA < startB+uintptr(len(b)) && startB < startA+uintptr(len(a))
 }

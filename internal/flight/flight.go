@@ -71,7 +71,7 @@ func (g *Group[K, V]) join(ctx context.Context, k K, loadValue func(context.Cont
 	if g.loads == nil {
 		g.loads = make(map[K]*load[V])
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // #nosec G118 -- run and leave call it
 	l = &load[V]{cancel: cancel, users: 1, done: make(chan struct{})}
 	g.loads[k] = l
 	go g.run(ctx, k, l, loadValue)

@@ -122,7 +122,7 @@ func makeDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	return os.Chmod(dir, dirMode)
+	return os.Chmod(dir, dirMode) // #nosec G302 -- a directory: 0700
 }
 
 func mendTop(dir string) error {
