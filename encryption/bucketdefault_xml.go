@@ -3,12 +3,8 @@ package encryption
 import (
 	"bytes"
 	"encoding/xml"
-	"fmt"
 	"io"
 	"strconv"
-	"strings"
-
-	"github.com/objectkms/kms"
 )
 
 // maxBucketXML is the size in bytes of the longest configuration that is parsed.
@@ -58,12 +54,12 @@ type (
 // what it was told about encryption would promise what it does not keep. A key id with AES256 is InvalidArgument, and aws:kms:dsse
 // NotImplemented. Every error is an [*Error] to be answered. The key is not looked for.
 func ParseBucketEncryption(document []byte) (BucketDefault, error) {
-	config, err := decodeConfiguration(document)
-	if err != nil {
+	var config xmlConfiguration
+	if err := decodeDocument(document, &config); err != nil {
 		return BucketDefault{}, err
 	}
-	if len(config.Rules) != 1 {
-		return BucketDefault{}, errConfiguration("%d rules, want 1", len(config.Rules))
+	if len(config.Rules) != 1 || len(config.Unknown) > 0 {
+		return BucketDefault{}, errConfiguration("%d rules and %d other elements, want 1 and none", len(config.Rules), len(config.Unknown))
 	}
 	d, err := config.Rules[0].parse()
 	if err != nil {
@@ -75,26 +71,19 @@ func ParseBucketEncryption(document []byte) (BucketDefault, error) {
 	return d, nil
 }
 
-// decodeConfiguration decodes the one element of a document.
-func decodeConfiguration(document []byte) (*xmlConfiguration, error) {
+// decodeDocument decodes the one element of a document.
+func decodeDocument(document []byte, element any) error {
 	if len(document) > maxBucketXML {
-		return nil, errConfiguration("%d bytes, want at most %d", len(document), maxBucketXML)
+		return errConfiguration("%d bytes, want at most %d", len(document), maxBucketXML)
 	}
 	d := xml.NewDecoder(bytes.NewReader(document))
-	config := new(xmlConfiguration)
-	if err := d.Decode(config); err != nil {
-		return nil, errConfiguration("no element of this name that is well-formed")
+	if err := d.Decode(element); err != nil {
+		return errConfiguration("no element of this name that is well-formed")
 	}
 	if err := expectEnd(d); err != nil {
-		return nil, err
+		return err
 	}
-	if err := checkNamespaces(document); err != nil {
-		return nil, err
-	}
-	if len(config.Unknown) > 0 {
-		return nil, errConfiguration("an unknown element")
-	}
-	return config, nil
+	return checkNamespaces(document)
 }
 
 // expectEnd checks that nothing but space and comments follows: Decode stops behind the first element.
@@ -141,11 +130,7 @@ func (r xmlRule) parse() (d BucketDefault, err error) {
 			return d, err
 		}
 	}
-	bucketKey, err := only(r.BucketKey, "BucketKeyEnabled")
-	d.BucketKey = strings.EqualFold(bucketKey, "true")
-	if err == nil && len(r.BucketKey) == 1 && !d.BucketKey && !strings.EqualFold(bucketKey, "false") {
-		err = errConfiguration("a BucketKeyEnabled that is not true or false")
-	}
+	d.BucketKey, err = parseBucketKey(r.BucketKey)
 	return d, err
 }
 
@@ -197,10 +182,6 @@ func only(texts []xmlText, name string) (string, error) {
 		return "", errConfiguration("an element in its %s", name)
 	}
 	return texts[0].Text, nil
-}
-
-func errConfiguration(format string, args ...any) *Error {
-	return errMalformedXML(fmt.Errorf("%w: encryption configuration has %s", kms.ErrInvalidRequest, fmt.Sprintf(format, args...)))
 }
 
 // AppendXML appends the configuration to dst as the body that GetBucketEncryption answers, and [ParseBucketEncryption] reads. It fails with
