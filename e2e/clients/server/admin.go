@@ -50,11 +50,23 @@ func (s *Server) DeleteKey(t testing.TB, keyID string) {
 	s.do(t, http.MethodDelete, "/kms/keys/delete", map[string]any{"key_id": keyID, "pending_window_in_days": 7})
 }
 
-// StopKMS stops key management, and StartKMS starts it.
-func (s *Server) StopKMS(t testing.TB) { t.Helper(); s.do(t, http.MethodPost, "/kms/stop", nil) }
+// StopKMS stops key management.
+func (s *Server) StopKMS(t testing.TB) {
+	t.Helper()
+	s.Post(t, "/kms/stop")
+}
 
 // StartKMS starts key management that was stopped.
-func (s *Server) StartKMS(t testing.TB) { t.Helper(); s.do(t, http.MethodPost, "/kms/start", nil) }
+func (s *Server) StartKMS(t testing.TB) {
+	t.Helper()
+	s.Post(t, "/kms/start")
+}
+
+// Post asks the administration for something that needs no document.
+func (s *Server) Post(t testing.TB, path string) {
+	t.Helper()
+	s.do(t, http.MethodPost, path, nil)
+}
 
 func (s *Server) do(t testing.TB, method, path string, body any) map[string]any {
 	t.Helper()
