@@ -67,7 +67,7 @@ func startVictim(t *testing.T, binary, kind string, flags ...string) *victim {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Minute)
 	t.Cleanup(cancel)
 	v.cmd = exec.CommandContext(ctx, binary, append([]string{"-dir", v.dir, "-root", kind, "-masters", fmt.Sprint(masters)}, flags...)...)
-	v.cmd.Stderr = &v.errors
+	v.cmd.Dir, v.cmd.Stderr = v.dir, &v.errors
 	var err error
 	v.in, err = v.cmd.StdinPipe()
 	require.NoError(t, err)
