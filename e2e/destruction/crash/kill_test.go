@@ -58,6 +58,10 @@ func TestProcessesKilledAtAnyMomentLoseNothing(t *testing.T) {
 		runRound(t, round, dir, record, &met, owners)
 	}
 	t.Logf("%d rounds in %.0f s: %+v, %d sealed texts", rounds(), time.Since(start).Seconds(), met, record.Blobs())
+	require.Positive(t, met.Acknowledged)
+	if testing.Short() {
+		return // few rounds need not meet everything
+	}
 	for what, n := range map[string]int{
 		"cut off": met.Pending, "done": met.Done, "not done": met.Pending - met.Done, "littered": met.Litter, "early": met.Early,
 	} {

@@ -85,7 +85,9 @@ func TestALedgerFindsWhatIsOutOfOrder(t *testing.T) {
 				mustFault(t, without(calls, func(c overfs.Call) bool { return isSync(c) && c.Path == dir }), "%s without the syncs of %s", name, dir)
 			}
 		}
-		mustFault(t, without(calls, func(c overfs.Call) bool { return c.Path == "lock" && len(c.Data) > counterByte && c.Data[counterByte]&1 == 1 }), "%s without an odd counter", name)
+		mustFault(t, without(calls, func(c overfs.Call) bool {
+			return c.Path == "lock" && len(c.Data) > counterByte && c.Data[counterByte]&1 == 1
+		}), "%s without an odd counter", name)
 		last := without(calls, func(c overfs.Call) bool { return !isSync(c) })
 		mustFault(t, append(without(calls, isSync), last...), "%s with all syncs at the end", name)
 	}
