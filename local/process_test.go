@@ -39,6 +39,8 @@ func TestMain(m *testing.M) {
 		exit(flipRootKey(dir))
 	case "mode":
 		exit(openInMode(dir))
+	case "descriptors":
+		exit(withoutDescriptors(dir))
 	}
 	goleak.VerifyTestMain(m)
 }
