@@ -3,8 +3,10 @@
 package keydir_test
 
 import (
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -34,10 +36,23 @@ func fileTricks() []trick {
 		{"dangling symbolic link", replaceBy(func(path string) error { return os.Symlink("nowhere", path) })},
 		{"named pipe", replaceBy(func(path string) error { return unix.Mkfifo(path, 0o600) })},
 		{"directory", replaceBy(func(path string) error { return os.Mkdir(path, 0o700) })},
+		{"socket", replaceByNode(unix.S_IFSOCK)},
+		{"character device", replaceByNode(unix.S_IFCHR)},
+		{"block device", replaceByNode(unix.S_IFBLK)},
 		{"mode 0640", func(t *testing.T, path string) { require.NoError(t, os.Chmod(path, 0o640)) }},
 		{"mode 0604", func(t *testing.T, path string) { require.NoError(t, os.Chmod(path, 0o604)) }},
 		{"mode 0700", func(t *testing.T, path string) { require.NoError(t, os.Chmod(path, 0o700)) }},
 		{"foreign owner", giveAway},
+	}
+}
+
+// replaceByNode puts a socket or a device in the place of a file. The devices are not there: opening one would be an error of its own.
+func replaceByNode(kind uint32) func(*testing.T, string) {
+	return func(t *testing.T, path string) {
+		require.NoError(t, os.Rename(path, path+".moved"))
+		if err := unix.Mknod(path, kind|0o600, 0); err != nil {
+			t.Skipf("wanted to make a socket or a device, which takes root: %v", err)
+		}
 	}
 }
 
@@ -108,6 +123,110 @@ func TestHostileLockFileIsRefused(t *testing.T) {
 			require.ErrorIs(t, d.Mutate(t.Context(), "a", set(nil)), kms.ErrPermission)
 			require.ErrorIs(t, d.HealthCheck(t.Context()), kms.ErrPermission)
 			require.FileExists(t, recordPath(dir, "a"))
+		})
+	}
+}
+
+// Whatever lies where the file of a cut-off batch would: it is not followed, not opened and not removed.
+func TestHostileBatchFileIsRefused(t *testing.T) {
+	for _, tt := range fileTricks() {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := batchDir(t)
+			batch := filepath.Join(dir, "batch")
+			require.NoError(t, os.WriteFile(batch, []byte(strings.Repeat("A", 26)+"\n"), 0o600))
+			tt.do(t, batch)
+			d := open(t, dir)
+			require.ErrorIs(t, d.Complete(t.Context()), kms.ErrPermission)
+			require.ErrorIs(t, d.Recover(t.Context()), kms.ErrPermission)
+			_, err := os.Lstat(batch)
+			require.NoError(t, err)
+			require.NoError(t, os.RemoveAll(batch))
+			require.NoError(t, d.Recover(t.Context()))
+			require.Equal(t, "old", batchState(t, d))
+		})
+	}
+}
+
+// What bears the name of a temporary file and is none stays, and so does what it points to.
+func TestHostileTemporaryNamesAreLeftAlone(t *testing.T) {
+	for _, tt := range fileTricks() {
+		if strings.HasPrefix(tt.name, "mode") || tt.name == "foreign owner" {
+			continue // a file by that name is removed, whoever may read it
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			dir := hostileDir(t)
+			path := filepath.Join(dir, "keys", tempName)
+			require.NoError(t, os.WriteFile(path, []byte("target"), 0o600))
+			tt.do(t, path)
+			d := open(t, dir)
+			require.NoError(t, d.Recover(t.Context()))
+			store(t, d, "a", "three")
+			_, err := os.Lstat(path)
+			require.NoError(t, err)
+			target, err := os.ReadFile(path + ".moved")
+			require.NoError(t, err)
+			require.Equal(t, "target", string(target))
+		})
+	}
+}
+
+// A resizingFS lets a file have another size once it was looked at.
+type resizingFS struct {
+	keydir.FS
+	resize func()
+}
+
+func (f resizingFS) Sub(name string) (keydir.FS, error) {
+	sub, err := f.FS.Sub(name)
+	return resizingFS{sub, f.resize}, err
+}
+
+func (f resizingFS) Open(name string, flag int, perm os.FileMode) (keydir.File, error) {
+	file, err := f.FS.Open(name, flag, perm)
+	if err == nil && name == "a.json" {
+		return resizingFile{file, f.resize}, nil
+	}
+	return file, err
+}
+
+type resizingFile struct {
+	keydir.File
+	resize func()
+}
+
+func (f resizingFile) Stat() (os.FileInfo, error) {
+	info, err := f.File.Stat()
+	f.resize()
+	return info, err
+}
+
+func TestFileThatChangesItsSizeWhileItIsRead(t *testing.T) {
+	for name, tt := range map[string]struct {
+		size int64
+		want error
+	}{
+		"grows without end": {1 << 40, nil},
+		"grows by a byte":   {4, nil},
+		"shrinks":           {2, io.ErrUnexpectedEOF},
+		"vanishes":          {0, io.EOF},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := hostileDir(t)
+			fsys, err := keydir.OpenFS(dir)
+			require.NoError(t, err)
+			resize := func() { require.NoError(t, os.Truncate(recordPath(dir, "a"), tt.size)) }
+			d, err := keydir.New(resizingFS{fsys, resize}, keydir.Options{})
+			require.NoError(t, err)
+			t.Cleanup(func() { d.Close() })
+			record, err := d.Get(t.Context(), "a")
+			if tt.want == nil {
+				require.NoError(t, err)
+				require.Equal(t, "one", string(record), "as much as there was")
+				return
+			}
+			require.ErrorIs(t, err, tt.want)
+			require.ErrorIs(t, err, kms.ErrUnavailable)
+			require.Nil(t, record)
 		})
 	}
 }
