@@ -31,8 +31,14 @@ func (c checksum) tell(response any) {
 	if c.Value != "" {
 		v.FieldByName("Checksum" + string(c.Algorithm)).Set(reflect.ValueOf(&c.Value))
 	}
-	if kind := v.FieldByName("ChecksumType"); kind.IsValid() {
+	switch kind := v.FieldByName("ChecksumType"); {
+	case !kind.IsValid():
+	case kind.Kind() == reflect.String:
 		kind.SetString(string(c.Type))
+	case c.Type == "":
+		kind.SetZero()
+	default:
+		kind.Set(reflect.ValueOf(&c.Type))
 	}
 }
 

@@ -174,6 +174,7 @@ func partChecksum(number int) string { return fmt.Sprint(checksumAttribute, "-",
 // CompleteMultipartUpload makes an object of parts.
 func (o *objects) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput) (out s3response.CompleteMultipartUploadResult, version string, err error) {
 	r := o.request(ctx)
+	r.Header = customerKeyOnly{r.Header}
 	opened, sum, err := o.openUpload(r, *in.Bucket, *in.Key, *in.UploadId)
 	if _, gone := errors.AsType[s3err.NoSuchUploadError](err); gone {
 		out, version, err = o.Posix.CompleteMultipartUpload(ctx, in) // which answers a second time as the first
@@ -205,6 +206,16 @@ func (o *objects) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMu
 	c.done.sum.tell(&out)
 	opened.WriteHeaders(r.answer)
 	return out, version, nil
+}
+
+// customerKeyOnly hides the headers that some clients repeat when they complete an upload.
+type customerKeyOnly struct{ encryption.Header }
+
+func (h customerKeyOnly) Get(name string) string {
+	if strings.HasPrefix(name, "x-amz-server-side-encryption-customer-") {
+		return h.Header.Get(name)
+	}
+	return ""
 }
 
 // completion puts the parts of an upload together while the gateway copies one after the other into the object's file: what is copied is what the

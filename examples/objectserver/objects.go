@@ -110,8 +110,8 @@ type apiError struct {
 // XMLBody implements s3err.S3Error.
 func (e apiError) XMLBody(requestID, hostID string) []byte {
 	body, _ := xml.Marshal(struct {
-		XMLName                                      xml.Name `xml:"Error"`
-		Code, Message                                string
+		XMLName                                        xml.Name `xml:"Error"`
+		Code, Message                                  string
 		ArgumentName, ArgumentValue, RequestId, HostId string `xml:",omitempty"`
 	}{xml.Name{}, e.Code, e.Description, e.name, e.value, requestID, hostID})
 	return append([]byte(xml.Header), body...)

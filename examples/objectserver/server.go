@@ -64,6 +64,7 @@ func serve(ctx context.Context, s settings, out io.Writer) error {
 		MaxConnections: 10 * maxRequests, MaxRequests: maxRequests, MultipartMaxParts: 10_000, KeepAlive: true, Quiet: true,
 		S3Options: []s3api.Option{
 			s3api.WithMiddleware(adminPrefix, adminHandler(keys, objects.service, creds.AdminToken)),
+			s3api.WithMiddleware("/", restOfChunks),
 			s3api.WithMiddleware("/", objects.encryptionRoutes(root, s.region)),
 			s3api.WithOnListen(func() {
 				if ready = announce(s, creds, address, out); ready != nil {
