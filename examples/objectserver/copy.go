@@ -121,6 +121,10 @@ func copyMetadata(in s3response.CopyObjectInput, source *s3.GetObjectOutput) s3r
 // copyBody copies the stored body as it is where that is right, and encrypts it again otherwise: an ETag that is an MD5 belongs to SSE-S3 only, a copy
 // is never one of parts, and who brings a key of his own shares it with nobody.
 func (o *objects) copyBody(ctx context.Context, r request, put s3response.PutObjectInput, source *object, from *s3.GetObjectInput, target *encryption.Request) (out s3response.PutObjectOutput, err error) {
+	sum, err := o.checksum(source, types.ChecksumModeEnabled, source.Size())
+	if err != nil {
+		return out, err
+	}
 	if mode := source.envelope.Mode(); mode == encryption.SSEC || mode != target.Mode || source.Parts() > 0 || put.ChecksumAlgorithm != "" {
 		plain, err := source.plain(0, source.Size())
 		if err != nil {
@@ -128,12 +132,12 @@ func (o *objects) copyBody(ctx context.Context, r request, put s3response.PutObj
 		}
 		defer plain.Close()
 		put.Body, put.ContentLength = plain, ptr(source.Size())
+		if put.ChecksumAlgorithm == "" {
+			put.ChecksumAlgorithm = sum.Algorithm
+		}
 		return o.encrypt(ctx, r, put, target, source.Size())
 	}
-	var done record
-	if done.sum, err = o.checksum(source, types.ChecksumModeEnabled, source.Size()); err != nil {
-		return out, err
-	}
+	done := record{sum: sum}
 	if done.sealed, err = o.attribute(source.file, checksumAttribute); err != nil {
 		return out, err
 	}

@@ -231,8 +231,11 @@ func (o *objects) tell(ctx context.Context, in *s3.GetObjectAttributesInput) (ou
 	if err != nil {
 		return out, err
 	}
-	out.ObjectSize, out.Checksum = &size, new(types.Checksum)
-	sum.tell(out.Checksum)
+	out.ObjectSize, out.Checksum = &size, nil
+	if sum.Value != "" {
+		out.Checksum = new(types.Checksum)
+		sum.tell(out.Checksum)
+	}
 	if opened.Parts() > 0 {
 		out.ObjectParts = partsOf(opened.envelope)
 	}

@@ -65,6 +65,8 @@ func (o *objects) ListObjectVersions(ctx context.Context, in *s3.ListObjectVersi
 
 func (o *objects) ListParts(ctx context.Context, in *s3.ListPartsInput) (s3response.ListPartsResult, error) {
 	out, err := o.Posix.ListParts(ctx, in)
+	u, _ := o.loadUpload(*in.Bucket, *in.Key, *in.UploadId)
+	out.ChecksumAlgorithm, out.ChecksumType = u.Checksum.Algorithm, u.Checksum.Type
 	for i := range out.Parts {
 		if size, err := encryption.PlainSize(out.Parts[i].Size); err == nil {
 			out.Parts[i].Size = size

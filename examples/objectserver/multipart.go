@@ -27,7 +27,7 @@ import (
 
 // upload is what is stored with the directory of a multipart upload.
 type upload struct {
-	State    string // of the encryption
+	State    *encryption.UploadState
 	Checksum checksum
 }
 
@@ -63,11 +63,7 @@ func (o *objects) createUpload(r request, of s3response.InitiateMultipartUploadR
 		return err
 	}
 	defer created.Close()
-	state, err := created.State().MarshalText()
-	if err != nil {
-		return err
-	}
-	u.State = string(state)
+	u.State = created.State()
 	text, err := json.Marshal(u)
 	if err != nil {
 		return err
@@ -79,6 +75,21 @@ func (o *objects) createUpload(r request, of s3response.InitiateMultipartUploadR
 	return nil
 }
 
+// loadUpload returns what createUpload has stored.
+func (o *objects) loadUpload(bucket, key, id string) (u upload, err error) {
+	text, err := o.attributes.RetrieveAttribute(nil, bucket, uploadDir(key, id), uploadAttribute)
+	if errors.Is(err, fs.ErrNotExist) {
+		return u, s3err.GetNoSuchUploadErr(id)
+	}
+	if errors.Is(err, meta.ErrNoSuchKey) {
+		err = fmt.Errorf("%w: upload has no state", kms.ErrDecrypt)
+	}
+	if err != nil {
+		return u, err
+	}
+	return u, json.Unmarshal(text, &u)
+}
+
 // openUpload goes on with an upload.
 func (o *objects) openUpload(r request, bucket, key, id string) (*encryption.Upload, checksum, error) {
 	req, err := encryption.ParseReadHeaders(r.Header, r.Transport)
@@ -86,26 +97,12 @@ func (o *objects) openUpload(r request, bucket, key, id string) (*encryption.Upl
 		return nil, checksum{}, err
 	}
 	defer req.CustomerKey.Destroy()
-	text, err := o.attributes.RetrieveAttribute(nil, bucket, uploadDir(key, id), uploadAttribute)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, checksum{}, s3err.GetNoSuchUploadErr(id)
-	}
-	if errors.Is(err, meta.ErrNoSuchKey) {
-		err = fmt.Errorf("%w: upload has no state", kms.ErrDecrypt)
-	}
-	var u upload
-	var state encryption.UploadState
-	if err == nil {
-		err = json.Unmarshal(text, &u)
-	}
-	if err == nil {
-		err = state.UnmarshalText([]byte(u.State))
-	}
+	u, err := o.loadUpload(bucket, key, id)
 	if err != nil {
 		return nil, checksum{}, err
 	}
 	req.MD5 = true // as the ETags of parts, where the mode allows it
-	opened, err := o.service.OpenUpload(r, encryption.ObjectID{Bucket: bucket, Key: key}, id, &state, req)
+	opened, err := o.service.OpenUpload(r, encryption.ObjectID{Bucket: bucket, Key: key}, id, u.State, req)
 	return opened, u.Checksum, err
 }
 
