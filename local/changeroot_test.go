@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -179,6 +180,10 @@ func TestOthersSeeThatTheRootKeyWasChanged(t *testing.T) {
 	_, err = b.DeleteKey(t.Context(), &kms.DeleteKeyRequest{KeyID: "a", Immediate: true, ConfirmKeyID: "a"})
 	require.ErrorIs(t, err, kms.ErrKeyMaterial)
 	require.ErrorIs(t, b.HealthCheck(t.Context()), kms.ErrKeyMaterial)
+	_, err = b.ListKeys(t.Context(), &kms.ListKeysRequest{})
+	require.ErrorIs(t, err, kms.ErrKeyMaterial, "no key of it is damaged")
+	_, err = b.Export(t.Context(), io.Discard, kms.ExportOptions{Key: otherKey(), SkipDamaged: true})
+	require.ErrorIs(t, err, kms.ErrKeyMaterial, "it would be a backup without any key")
 	require.Equal(t, before, fingerprint(t, c.Dir))
 	_, err = unwrap(t, open(t, next), "a", blob)
 	require.NoError(t, err)

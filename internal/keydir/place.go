@@ -17,8 +17,8 @@ type requirement struct {
 	data []byte
 }
 
-// Require makes every later change, and HealthCheck, fail with ErrKeyMaterial where a file beside the records holds anything else than
-// data. So nobody stores a record for a directory that has meanwhile become another one.
+// Require makes every later change, List, and HealthCheck, fail with ErrKeyMaterial where a file beside the records holds anything else than
+// data. So nobody stores a record for a directory that has meanwhile become another one, or takes all its records for damaged ones.
 func (d *Dir) Require(name string, data []byte) {
 	d.required.Store(&requirement{name, bytes.Clone(data)})
 }

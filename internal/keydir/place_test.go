@@ -93,6 +93,8 @@ func TestNothingIsChangedUnlessTheRequiredFileIsTheSame(t *testing.T) {
 			require.ErrorIs(t, d.HealthCheck(t.Context()), want)
 			require.ErrorIs(t, d.Mutate(t.Context(), "a", set([]byte("two"))), want)
 			require.ErrorIs(t, runBatch(t, d), want)
+			_, err := d.List(t.Context(), "", 10)
+			require.ErrorIs(t, err, want)
 			require.Equal(t, "one", content(t, d, "a"), "reading goes on")
 			other := open(t, dir)
 			store(t, other, "a", "three")

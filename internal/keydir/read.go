@@ -89,7 +89,7 @@ func checkFileName(name string) error {
 }
 
 // List returns the sorted ids that are greater than after, at most n. A file whose name is no id is passed over,
-// and an id is listed whatever its file is.
+// and an id is listed whatever its file is. Errors, besides those of a Dir: ErrKeyMaterial where the file of Require is another one.
 func (d *Dir) List(ctx context.Context, after string, n int) ([]string, error) {
 	ids, err := d.ids(ctx)
 	if err != nil {
@@ -131,7 +131,13 @@ func (d *Dir) ids(ctx context.Context) ([]string, error) {
 		return ids, nil
 	}
 	var ids []string
-	if err := d.committed(ctx, func() error { ids, err = readIDs(d.keys); return err }); err != nil {
+	err = d.committed(ctx, func() error {
+		if ids, err = readIDs(d.keys); err != nil {
+			return err
+		}
+		return d.checkRequired(func(name string) ([]byte, error) { return readFile(d.top, name) })
+	})
+	if err != nil {
 		return nil, failed("list "+d.keys.Path("."), err)
 	}
 	if err := d.inPlace(); err != nil {
