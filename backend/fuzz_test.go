@@ -2,6 +2,9 @@ package backend_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -64,6 +67,74 @@ func FuzzMerge(f *testing.F) {
 				require.NoError(t, running.Validate(), "the secrets that run are still there")
 			}
 		}
+	})
+}
+
+// A request says of a document what ParseConfig says of it, and shows no secret of it.
+func FuzzConfigureRequest(f *testing.F) {
+	for _, seed := range seeds() {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		want, wantErr := backend.ParseConfig(doc)
+		defer backend.Destroy(want)
+		var req backend.ConfigureRequest
+		if err := req.UnmarshalJSON(doc); err != nil {
+			require.ErrorIs(t, err, kms.ErrInvalidConfig)
+			require.Error(t, wantErr)
+			require.Equal(t, backend.ConfigureRequest{}, req)
+			return
+		}
+		defer req.Destroy()
+		shown, err := json.Marshal(req)
+		require.NoError(t, err)
+		if passphrase := string(req.Passphrase.Bytes()); len(passphrase) > 16 && bytes.Count(doc, []byte(passphrase)) == 1 {
+			require.NotContains(t, string(shown), passphrase)
+		}
+		got, err := req.Config()
+		defer backend.Destroy(got)
+		require.Equal(t, wantErr == nil, err == nil, "got %v, want %v", err, wantErr)
+		if err != nil {
+			require.ErrorIs(t, err, kms.ErrInvalidConfig)
+			return
+		}
+		requireSame(t, want, got)
+	})
+}
+
+// Whatever the variables hold, they are a configuration that can be written and read again, or none.
+func FuzzConfigFromEnv(f *testing.F) {
+	for _, lines := range []string{
+		"", "BACKEND=local", "BACKEND=local\nLOCAL_KEY_DIR=/k\nLOCAL_PASSPHRASE=hush-hush", "BACKEND=local\nKEY_DIR=/k\nLOCAL_MASTER_KEY=" + key(),
+		"BACKEND=vault\nVAULT_ADDRESS=https://v:1\nVAULT_TOKEN=t\nTIMEOUT_SECS=30\nENABLE_CACHE=false\nMAX_CACHED_KEYS=9",
+		"BACKEND=vault-kv2\nVAULT_ADDRESS=https://v:1\nVAULT_APPROLE_ROLE_ID=r\nVAULT_APPROLE_SECRET_ID=s\nVAULT_SKIP_TLS_VERIFY=true",
+		"BACKEND=vault\nVAULT_ADDRESS=https://v:1\nVAULT_TOKEN=t\nVAULT_CERT_NAME=c", "RETRY_ATTEMPTS=010", "ENABLE_CACHE=yes", "DEFAULT_KEY_ID=\"", "BACKEND=\xff",
+	} {
+		f.Add(lines)
+	}
+	f.Fuzz(func(t *testing.T, lines string) {
+		setenv(t)
+		for line := range strings.Lines(lines) {
+			name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+			if strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ2_") != "" || strings.HasSuffix(name, "_FILE") || strings.Contains(value, "\x00") {
+				continue // no variable, or a file to be read
+			}
+			t.Setenv("KMS_"+name, value)
+		}
+		cfg, err := backend.ConfigFromEnv()
+		if err != nil {
+			require.True(t, errors.Is(err, kms.ErrInvalidConfig) || errors.Is(err, kms.ErrNotConfigured), err)
+			require.Equal(t, kms.Config{}, cfg)
+			return
+		}
+		defer backend.Destroy(cfg)
+		require.NoError(t, cfg.Validate())
+		written, err := backend.MarshalConfig(cfg)
+		require.NoError(t, err)
+		again, err := backend.ParseConfig(written.Bytes())
+		require.NoError(t, err)
+		defer backend.Destroy(again)
+		requireSame(t, cfg, again)
 	})
 }
 
