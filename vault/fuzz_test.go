@@ -1,8 +1,15 @@
 package vault
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
+	"math/big"
 	"net/http"
 	"net/url"
 	"strings"
@@ -93,6 +100,44 @@ func FuzzPath(f *testing.F) {
 		}
 		require.Equal(t, "https://vault.example/v1/"+path, base.JoinPath("v1", req.path).String(), "what is sent is what was checked")
 	})
+}
+
+// A key that material is wrapped for is one of RSA, of a size that is still good.
+func FuzzWrappingKey(f *testing.F) {
+	for _, key := range testWrappingKeys(f) {
+		f.Add(key)
+	}
+	f.Add("")
+	f.Add("-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		key, err := parseWrappingKey(text)
+		if err != nil {
+			require.Nil(t, key)
+			return
+		}
+		require.GreaterOrEqual(t, key.N.BitLen(), minWrappingKey)
+		der, err := x509.MarshalPKIXPublicKey(key)
+		require.NoError(t, err)
+		again, err := parseWrappingKey(string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})))
+		require.NoError(t, err)
+		require.True(t, key.Equal(again))
+		_, _ = wrapForImport(key, make([]byte, 32)) // a strange exponent is an error, and no panic
+	})
+}
+
+// testWrappingKeys returns public keys as PEM: one that may be used, one that is too small, and one that is not RSA.
+func testWrappingKeys(f *testing.F) (texts []string) {
+	good, small := new(big.Int).Lsh(big.NewInt(1), minWrappingKey-1), new(big.Int).Lsh(big.NewInt(1), 2047)
+	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(f, err)
+	for _, public := range []any{
+		&rsa.PublicKey{N: good.Add(good, big.NewInt(1)), E: 65537}, &rsa.PublicKey{N: small.Add(small, big.NewInt(1)), E: 65537}, &curve.PublicKey,
+	} {
+		der, err := x509.MarshalPKIXPublicKey(public)
+		require.NoError(f, err)
+		texts = append(texts, string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})))
+	}
+	return texts
 }
 
 func FuzzRedirect(f *testing.F) {

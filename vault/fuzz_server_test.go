@@ -1,0 +1,95 @@
+package vault_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/vault"
+)
+
+// calls are what a backend is asked for, on the key "k" and a text that is wrapped by it.
+func calls(t *testing.T, b *vault.Backend, blob []byte) []func() error {
+	ctx := t.Context()
+	return []func() error{
+		func() error {
+			resp, err := b.GenerateDataKey(ctx, &kms.GenerateDataKeyRequest{KeyID: "k"})
+			if err == nil {
+				require.Equal(t, 32, resp.Plaintext.Len())
+				require.NotEmpty(t, resp.Ciphertext)
+			}
+			return err
+		},
+		func() error { return decrypt(t, b, blob, nil) },
+		func() error {
+			resp, err := b.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: "k"})
+			if err == nil {
+				require.Equal(t, "k", resp.Key.ID)
+			}
+			return err
+		},
+		func() error {
+			resp, err := b.ListKeys(ctx, &kms.ListKeysRequest{})
+			if err == nil {
+				require.LessOrEqual(t, len(resp.Keys)+len(resp.Damaged), 100)
+			}
+			return err
+		},
+		func() error { _, err := b.CreateKey(ctx, &kms.CreateKeyRequest{KeyID: "new"}); return err },
+		func() error { _, err := b.RotateKey(ctx, &kms.RotateKeyRequest{KeyID: "k"}); return err },
+		func() error {
+			resp, err := b.RewrapDataKeys(ctx, &kms.RewrapDataKeysRequest{KeyID: "k", Items: []kms.RewrapItem{{Ciphertext: blob}, {Ciphertext: blob}}})
+			if err == nil {
+				require.Len(t, resp.Items, 2)
+			}
+			return err
+		},
+		func() error {
+			_, err := b.DeleteKey(ctx, &kms.DeleteKeyRequest{KeyID: "k", Immediate: true, ConfirmKeyID: "k"})
+			return err
+		},
+	}
+}
+
+// Whatever one answer of the server is, at whichever place, a call succeeds with what was asked for, or its error is one that callers know. That a
+// ciphertext is wrong is said by Vault, in a refusal, and follows from nothing else.
+func FuzzServer(f *testing.F) {
+	for call := range byte(8) {
+		f.Add(false, call, byte(0), 200, `{"data":null}`)
+		f.Add(true, call, byte(1), 400, `{"errors":["cipher: message authentication failed"]}`)
+		f.Add(false, call, byte(2), 404, `{"errors":[]}`)
+	}
+	f.Add(false, byte(3), byte(0), 200, `{"data":{"keys":["../k","k","",null,7]}}`)
+	f.Add(true, byte(2), byte(0), 200, `{"data":{"data":{"record":"{}"},"metadata":{"version":18446744073709551615}}}`)
+	f.Add(false, byte(6), byte(0), 200, `{"data":{"batch_results":[{"ciphertext":"vault:v1:AAAA"},{"error":"x"}]}}`)
+	f.Fuzz(func(t *testing.T, kv bool, call, at byte, status int, answer string) {
+		fake, engine := newFakeVault(), vault.Transit
+		if kv {
+			engine = vault.KV2
+		}
+		b := fake.open(t, engine)
+		createKey(t, b, "k")
+		blob := encrypt(t, b, "k", nil)
+		b = fake.open(t, engine)
+		status = 200 + int(uint(status)%400)
+		n := byte(0)
+		fake.before = func(string, string, []byte) (int, string) {
+			if n++; n == at%8+1 {
+				return status, answer
+			}
+			return 0, ""
+		}
+		do := calls(t, b, blob)
+		err := do[int(call)%len(do)]()
+		if err == nil {
+			return
+		}
+		require.NotEqual(t, kms.KindUnknown, kms.KindOf(err), "%v", err)
+		require.NotContains(t, err.Error(), secretText)
+		require.NotContains(t, err.Error(), "a-token-of-the-tests")
+		if kms.HTTPStatus(err) == kms.HTTPStatus(kms.ErrDecrypt) && status < 400 {
+			require.NotErrorIs(t, err, kms.ErrDecrypt, "status %d: %s", status, answer)
+		}
+	})
+}
