@@ -59,6 +59,48 @@ func FuzzDecryptReader(f *testing.F) {
 	})
 }
 
+// FuzzReadAt holds that a read is what was sealed where nothing was changed that it needs, and else an error.
+func FuzzReadAt(f *testing.F) {
+	const size = 2*chunk + 100
+	plain := randomBytes(size)
+	message := mustSeal(f, plain)
+	for _, at := range []int{0, header - 1, header, header + chunk, header + storedChunk, len(message) - 1} {
+		f.Add(at, byte(1), int64(0), size)
+		f.Add(at, byte(0), int64(chunk-1), 2)
+		f.Add(at, byte(0x80), int64(size-1), 1)
+	}
+	f.Fuzz(func(t *testing.T, at int, flip byte, off int64, n int) {
+		if at < 0 || at >= len(message) || off < 0 || off >= size || n < 0 || n > size {
+			return
+		}
+		changed := bytes.Clone(message)
+		changed[at] ^= flip
+		d, err := cobblestone.NewDecrypter(testKey, testContext, changed[:header])
+		if at < header && flip != 0 {
+			require.Equal(t, cobblestone.ErrOpen, err)
+			return
+		}
+		require.NoError(t, err)
+		r, err := d.NewReaderAt(bytes.NewReader(changed), int64(len(changed)))
+		at = (at - header) / storedChunk // the chunk that is changed
+		if at == size/chunk && flip != 0 {
+			require.Equal(t, cobblestone.ErrOpen, err)
+			return
+		}
+		require.NoError(t, err)
+		end := min(off+int64(n), size)
+		got := make([]byte, end-off)
+		read, err := r.ReadAt(got, off)
+		require.Equal(t, plain[off:off+int64(read)], got[:read], "nothing else is released")
+		if flip != 0 && n > 0 && int64(at) >= off/chunk && int64(at) <= (end-1)/chunk {
+			require.Equal(t, cobblestone.ErrOpen, err)
+		} else {
+			require.NoError(t, err)
+			require.Len(t, got, read)
+		}
+	})
+}
+
 func FuzzSizes(f *testing.F) {
 	for _, n := range []int64{0, 1, header, header + 16, chunk, maxStored, cobblestone.MaxPlainSize, math.MaxInt64, math.MinInt64} {
 		f.Add(n, n/2, n)
