@@ -232,13 +232,16 @@ func (m *machine) check(t *rapid.T) {
 }
 
 // inBubble runs a sequence in a bubble of its own. In one for all of them rapid would take the days that pass there for its own time, and stop early.
-// rapid ends a sequence with a panic, which must leave the bubble.
+// rapid ends a sequence with a panic, which must leave the bubble, and tells two ends apart by the line that they come from.
 func inBubble(t *testing.T, run func()) {
 	var ended any
 	synctest.Test(t, func(*testing.T) {
 		defer func() { ended = recover() }()
 		run()
 	})
+	if fmt.Sprintf("%T", ended) == "rapid.invalidData" {
+		panic(ended) // no more than a sequence that cannot be
+	}
 	if ended != nil {
 		panic(ended)
 	}
