@@ -1,76 +1,59 @@
-// Objectserver is an S3 server whose objects are encrypted by this library: a gateway of somebody else's, with the encryption put in front
-// of its storage.
+// Objectserver is an S3 server whose objects are encrypted by this library.
 //
 //	go run .                      serves https://127.0.0.1:9443 and keeps everything in the directory data
 //	go run . -vault URL -vault-token-file FILE
 //	                              with the master keys in the Transit engine of Vault or OpenBao
 //
-// Read server.go next, then put.go and get.go: those are the encryption of an S3 server.
+// It is meant to be read, in this order: put.go, get.go, copy.go, multipart.go, encryptionconfig.go, keys.go. That is all an S3 server has to do
+// about encryption. Package gateway is the rest of the server.
 package main
 
 import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"path/filepath"
-	"syscall"
+	"time"
+
+	"github.com/objectkms/kms/encryption"
+	"github.com/objectkms/kms/examples/objectserver/gateway"
+	"github.com/objectkms/kms/vault"
 )
 
 // settings are what the command line says.
 type settings struct {
-	dir, listen, region string
-	tls, bucketKeys     bool
-	encryption          string
-
-	vault, vaultTokenFile, vaultMount, vaultKVMount, vaultNamespace, vaultCA string
+	gateway.Settings
+	bucketKeys bool
+	vault      vault.Config
+	token      vault.TokenFileAuth
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "objectserver:", err)
-		os.Exit(1)
-	}
-}
+func main() { gateway.Main(run) }
 
 // run is the program: it serves until the context ends.
-func run(ctx context.Context, args []string, out io.Writer) error {
+func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	var s settings
 	flags := flag.NewFlagSet("objectserver", flag.ContinueOnError)
-	flags.StringVar(&s.dir, "dir", "data", "keep keys, credentials and objects in this `directory`")
-	flags.StringVar(&s.listen, "listen", "127.0.0.1:9443", "`address` to serve; port 0 takes a free one")
-	flags.StringVar(&s.region, "region", "us-east-1", "`region` that clients sign for")
-	flags.BoolVar(&s.tls, "tls", true, "serve TLS; without it SSE-C is refused")
+	s.AddTo(flags)
 	flags.BoolVar(&s.bucketKeys, "bucket-keys", false, "let the objects of a bucket share data keys for 5 minutes")
-	flags.StringVar(&s.encryption, "encryption", "on", "`on` or off; off stores plaintext and is for measuring only")
-	flags.StringVar(&s.vault, "vault", "", "`URL` of a Vault or OpenBao server to keep the master keys in")
-	flags.StringVar(&s.vaultTokenFile, "vault-token-file", "", "`file` with the token for it")
-	flags.StringVar(&s.vaultMount, "vault-mount", "transit", "`mount` of its Transit engine")
-	flags.StringVar(&s.vaultKVMount, "vault-kv-mount", "secret", "`mount` of its KV engine, version 2")
-	flags.StringVar(&s.vaultNamespace, "vault-namespace", "", "`namespace` of both")
-	flags.StringVar(&s.vaultCA, "vault-ca", "", "`file` with the certificates of its authority")
-	if err := flags.Parse(args); err != nil {
+	flags.StringVar(&s.vault.Address, "vault", "", "`URL` of a Vault or OpenBao server to keep the master keys in")
+	flags.StringVar(&s.token.Path, "vault-token-file", "", "`file` with the token for it")
+	flags.StringVar(&s.vault.TransitMount, "vault-mount", "transit", "`mount` of its Transit engine")
+	flags.StringVar(&s.vault.KVMount, "vault-kv-mount", "secret", "`mount` of its KV engine, version 2")
+	flags.StringVar(&s.vault.Namespace, "vault-namespace", "", "`namespace` of both")
+	flags.StringVar(&s.vault.TLS.CAFile, "vault-ca", "", "`file` with the certificates of its authority")
+	if err := s.Parse(flags, args, &s.token.Path, &s.vault.TLS.CAFile); err != nil {
 		return err
 	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("%d arguments besides flags, want none", flags.NArg())
+	keys, err := openKeys(ctx, s)
+	if err != nil {
+		return err
 	}
-	if s.encryption != "on" && s.encryption != "off" {
-		return fmt.Errorf("-encryption is %q, want on or off", s.encryption)
+	defer func() { err = errors.Join(err, keys.Stop(context.WithoutCancel(ctx))) }()
+	options := encryption.Options{}
+	if s.bucketKeys {
+		options.BucketKeys.TTL = 5 * time.Minute
 	}
-	// The gateway changes the working directory to that of the objects.
-	for _, path := range []*string{&s.dir, &s.vaultTokenFile, &s.vaultCA} {
-		if *path != "" {
-			var err error
-			if *path, err = filepath.Abs(*path); err != nil {
-				return err
-			}
-		}
-	}
-	return serve(ctx, s, out)
+	objects := &objects{service: encryption.NewService(keys, options), bucketKeys: s.bucketKeys}
+	return gateway.Serve(ctx, s.Settings, objects, adminHandler(keys), defaultKeyID, out)
 }

@@ -1,125 +1,85 @@
 package main
 
 import (
-	"context"
-	"io"
-	"os"
-	"slices"
-	"strings"
-
-	"github.com/versity/versitygw/s3response"
+	"encoding"
+	"errors"
 
 	"github.com/objectkms/kms/encryption"
+	"github.com/objectkms/kms/examples/objectserver/gateway"
 )
 
-// PutObject encrypts the body of a PUT or of a POST form.
-func (o *objects) PutObject(ctx context.Context, in s3response.PutObjectInput) (out s3response.PutObjectOutput, err error) {
-	if strings.HasSuffix(*in.Key, "/") {
-		out, err = o.Posix.PutObject(ctx, in) // a directory, which has no body
-		return out, answer(err)
-	}
-	r := o.request(ctx)
-	target, err := o.parseWrite(r, *in.Bucket)
-	if err != nil {
-		return out, answer(err)
-	}
-	in.ContentEncoding = ptr(contentEncoding(*in.ContentEncoding))
-	size := *in.ContentLength
-	if _, isForm := r.Header.(form); isForm {
-		size = -1 // what is declared counts the end of the form too
-	}
-	out, err = o.encrypt(ctx, r, in, target, size)
-	return out, answer(err)
+// objects is the encryption of the server. The gateway calls its methods, one for each operation of S3.
+type objects struct {
+	service    *encryption.Service
+	bucketKeys bool
 }
 
-// contentEncoding returns what is said of the object, without what is said of the transfer.
-func contentEncoding(header string) string {
-	encodings := strings.Split(strings.ReplaceAll(header, " ", ""), ",")
-	return strings.Join(slices.DeleteFunc(encodings, func(e string) bool { return e == "aws-chunked" }), ",")
-}
+var _ gateway.Encryption = (*objects)(nil)
 
-// parseWrite returns how the object of a write is to be encrypted.
-func (o *objects) parseWrite(r request, bucket string) (*encryption.Request, error) {
-	def, err := o.bucketDefault(bucket)
+// Put encrypts the body of a PUT or of a POST form.
+func (o *objects) Put(r *gateway.Request, id encryption.ObjectID, plain *gateway.Body) (*gateway.Draft, error) {
+	target, err := o.parseWrite(r)
 	if err != nil {
 		return nil, err
 	}
-	req, err := encryption.ParseWriteHeaders(r.Header, r.Transport, def)
-	if err == nil && o.bucketKeys && req.Mode == encryption.SSES3 {
-		req.BucketKey = true // clients have no say in this
-	}
-	return req, err
+	return o.encrypt(r, id, target, plain)
 }
 
-// encrypt stores a body of plaintext. A size of -1 is not known before the end.
-func (o *objects) encrypt(ctx context.Context, r request, in s3response.PutObjectInput, target *encryption.Request, size int64) (out s3response.PutObjectOutput, err error) {
-	defer target.CustomerKey.Destroy()
-	plain, err := newPlaintext(&in, in.Body, size)
+// parseWrite returns how a request wants a new object to be encrypted.
+func (o *objects) parseWrite(r *gateway.Request) (*encryption.Request, error) {
+	def, err := o.BucketEncryption(r.Bucket)
 	if err != nil {
-		return out, err
+		return nil, err
 	}
-	target.PlainSize = max(size, 0)
-	object, err := o.service.EncryptStream(r, encryption.ObjectID{Bucket: *in.Bucket, Key: *in.Key}, target, plain)
+	target, err := encryption.ParseWriteHeaders(r.Header, r.Transport, def)
+	if err == nil && o.bucketKeys && target.Mode == encryption.SSES3 {
+		target.BucketKey = true // clients have no say in this
+	}
+	return target, err
+}
+
+// encrypt makes a stored body of plaintext. Behind its last byte stands what belongs beside it, and takes the name of the object together with it.
+func (o *objects) encrypt(r *gateway.Request, id encryption.ObjectID, target *encryption.Request, plain *gateway.Body) (*gateway.Draft, error) {
+	target.PlainSize = plain.Size
+	object, err := o.service.EncryptStream(r, id, target, plain)
 	if err != nil {
-		return out, err
+		return nil, err
 	}
-	defer object.Close()
-	var done record
-	out, err = o.store(ctx, in, object, encryption.StoredSize(*in.ContentLength), func() (*record, error) {
-		done.etag, done.sum = object.ETag(), plain.checksum()
-		if done.envelope, err = object.Envelope(); err == nil {
-			done.sealed, err = done.sum.seal(checksumAttribute, object.SealAttribute)
+	finish := func(f gateway.Attributes) (gateway.Facts, error) {
+		env, err := object.Envelope()
+		if err != nil {
+			return gateway.Facts{}, err
 		}
-		return &done, err
-	})
-	if err != nil {
-		return out, err
+		object.WriteHeaders(r.Answer)
+		facts := gateway.Facts{Size: env.PlainSize(), ETag: object.ETag(), Checksum: plain.Checksum()}
+		return facts, errors.Join(store(f, envelopeAttribute, env), storeChecksum(f, checksumAttribute, facts.Checksum, object.SealAttribute))
 	}
-	object.WriteHeaders(r.answer)
-	return out, nil
+	return &gateway.Draft{Body: object, Size: encryption.StoredSize(plain.Limit), Finish: finish, Close: object.Close}, nil
 }
 
-// record is what is stored beside the body of an object.
-type record struct {
-	envelope *encryption.Envelope
-	etag     string // without quotes
-	sum      checksum
-	sealed   []byte // the checksum again
-}
+// The attributes that lie beside stored bodies. Clients cannot write them.
+const (
+	envelopeAttribute = "objectkms-envelope" // of an object
+	checksumAttribute = "objectkms-checksum" // of an object or a part, sealed
+	receiptAttribute  = "objectkms-receipt"  // of a part
+	stateAttribute    = "objectkms-upload"   // of an upload
+	bucketAttribute   = "objectkms-default"  // of a bucket
+)
 
-// store gives a stored body to the gateway. The record is asked for when the body was written, and before it takes the object's name.
-func (o *objects) store(ctx context.Context, in s3response.PutObjectInput, body io.WriterTo, size int64, finish func() (*record, error)) (out s3response.PutObjectOutput, err error) {
-	in.Body, in.ContentLength = ciphertext{body}, &size
-	var file *os.File
-	var done *record
-	defer func() { o.attributes.replaced.Delete(file) }()
-	out, err = o.Posix.PutObjectWithPostFunc(ctx, in, func(f *os.File) (err error) {
-		file = f
-		if done, err = finish(); err != nil {
-			return err
-		}
-		return o.attach(f, done)
-	})
-	if err != nil {
-		return out, err
-	}
-	plain := done.envelope.PlainSize()
-	out.ETag, out.Size = quote(done.etag), &plain
-	done.sum.tell(&out)
-	return out, nil
-}
-
-// attach stores a record with a file that is not yet an object.
-func (o *objects) attach(f *os.File, r *record) error {
-	o.attributes.replaced.Store(f, map[string][]byte{"etag": []byte(quote(r.etag)), "checksums": r.sum.public()})
-	envelope, err := r.envelope.MarshalText()
+// store stores an envelope, a receipt or the state of an upload. None of them holds a secret.
+func store(a gateway.Attributes, name string, value encoding.TextMarshaler) error {
+	text, err := value.MarshalText()
 	if err != nil {
 		return err
 	}
-	if err := o.attributes.StoreAttribute(f, "", "", envelopeAttribute, envelope); err != nil || len(r.sealed) == 0 {
-		return err
-	}
-	return o.attributes.StoreAttribute(f, "", "", checksumAttribute, r.sealed)
+	return a.Set(name, text)
 }
 
-func quote(etag string) string { return `"` + etag + `"` }
+// storeChecksum stores a checksum, which tells of the plaintext, under a seal.
+func storeChecksum(a gateway.Attributes, name string, checksum []byte, seal func(name string, value []byte) ([]byte, error)) error {
+	sealed, err := seal(name, checksum)
+	if err != nil {
+		return err
+	}
+	return a.Set(checksumAttribute, sealed)
+}

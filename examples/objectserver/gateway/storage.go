@@ -1,10 +1,12 @@
-package main
+package gateway
 
 import (
 	"context"
 	"encoding/xml"
 	"errors"
 	"log"
+	"maps"
+	"net/http"
 	"os"
 	"sync"
 
@@ -20,34 +22,30 @@ import (
 	"github.com/objectkms/kms/encryption"
 )
 
-// Names of attributes beside those of the gateway. Clients cannot write them: the metadata that clients send is in one attribute of its own.
+// The attributes of versitygw that are written here too.
 const (
-	envelopeAttribute = "objectkms-envelope" // of an object
-	checksumAttribute = "objectkms-checksum" // of an object or a part, sealed
-	uploadAttribute   = "objectkms-upload"   // of the directory of a multipart upload
-	receiptAttribute  = "objectkms-receipt"  // of a part
-	bucketAttribute   = "objectkms-default"  // of a bucket
+	etagAttribute      = "etag"
+	checksumsAttribute = "checksums"
 )
 
-// objects is the storage of the gateway with the encryption in front of it. What it does not override never sees plaintext.
-type objects struct {
+// storage is the storage of versitygw with an Encryption in front of it. What it does not override never sees plaintext.
+type storage struct {
 	*posix.Posix
-	attributes *attributes
-	service    *encryption.Service
+	storer     *storer
+	encryption Encryption
 	secure     bool // TLS
-	bucketKeys bool
 }
 
-// attributes keeps the attributes of files. While a file is written, the gateway's own words about it, which are those of ciphertext, can be replaced.
-type attributes struct {
+// storer keeps the attributes of files. While a file is written, what versitygw has to say about it, which is of ciphertext, can be replaced.
+type storer struct {
 	meta.MetadataStorer
 	replaced sync.Map // from *os.File to map[string][]byte, or to an error that ends the writing
 }
 
 // StoreAttribute implements meta.MetadataStorer.
-func (a *attributes) StoreAttribute(f *os.File, bucket, object, name string, value []byte) error {
+func (s *storer) StoreAttribute(f *os.File, bucket, object, name string, value []byte) error {
 	if f != nil {
-		switch replaced, _ := a.replaced.Load(f); replaced := replaced.(type) {
+		switch replaced, _ := s.replaced.Load(f); replaced := replaced.(type) {
 		case error:
 			return replaced
 		case map[string][]byte:
@@ -56,22 +54,21 @@ func (a *attributes) StoreAttribute(f *os.File, bucket, object, name string, val
 			}
 		}
 	}
-	return a.MetadataStorer.StoreAttribute(f, bucket, object, name, value)
+	return s.MetadataStorer.StoreAttribute(f, bucket, object, name, value)
 }
 
-// request is what one request says about encryption, and where its answer goes.
-type request struct {
-	context.Context
-	encryption.Header
-	encryption.Transport
-	answer encryption.HeaderSetter
+// replace makes facts of plaintext those of a file that is being written.
+func (s *storer) replace(f *os.File, facts Facts) {
+	s.replaced.Store(f, map[string][]byte{etagAttribute: []byte(quote(facts.ETag)), checksumsAttribute: parseChecksum(facts.Checksum).public()})
 }
 
 // header is the headers of a request.
 type header struct{ h *fasthttp.RequestHeader }
 
+// Get implements encryption.Header.
 func (h header) Get(name string) string { return string(h.h.Peek(name)) }
 
+// Values lets a header that came twice be seen.
 func (h header) Values(name string) (values []string) {
 	for _, value := range h.h.PeekAll(name) {
 		values = append(values, string(value))
@@ -82,26 +79,43 @@ func (h header) Values(name string) (values []string) {
 // form is the fields of a POST form.
 type form map[string]string
 
+// Get implements encryption.Header.
 func (f form) Get(name string) string { return f[name] }
 
-// request returns the request that the gateway is serving. Its own context is not kept: it is used again when the request is over.
-func (o *objects) request(ctx context.Context) request {
+// request returns the request that versitygw is serving. Its own context is not kept: it is used again when the request is over.
+func (s *storage) request(ctx context.Context, bucket string) *Request {
 	rc := ctx.(*fasthttp.RequestCtx)
 	account, _ := rc.UserValue(string(utils.ContextKeyAccount)).(auth.Account)
-	r := request{
+	r := &Request{
 		Context: kms.WithPrincipal(context.Background(), account.Access),
 		Header:  header{&rc.Request.Header},
-		// The gateway knows no other signature. Without any, the bucket is public.
-		Transport: encryption.Transport{Secure: o.secure, SigV4: rc.UserValue(string(utils.ContextKeyPublicBucket)) == nil},
-		answer:    &rc.Response.Header,
+		// versitygw knows no other signature. Without any, the bucket is public.
+		Transport: encryption.Transport{Secure: s.secure, SigV4: rc.UserValue(string(utils.ContextKeyPublicBucket)) == nil},
+		Answer:    http.Header{},
+		Bucket:    s.bucket(bucket),
 	}
 	if post, ok := rc.UserValue(string(utils.ContextKeyObjectPostResult)).(middlewares.PostObjectResult); ok {
-		r.Header = form(post.Fields)
+		r.Header = form(maps.Clone(post.Fields))
 	}
 	return r
 }
 
-// apiError is an answer of this library in the words of the gateway.
+func (s *storage) bucket(name string) Attributes {
+	return attributes{storer: s.storer, bucket: name}
+}
+
+// answer gives what a request has to say to its response, and turns any error into one of versitygw's.
+func answer(ctx context.Context, r *Request, err error) error {
+	if err != nil {
+		return apiErrorOf(err)
+	}
+	for name := range r.Answer {
+		ctx.(*fasthttp.RequestCtx).Response.Header.Set(name, r.Answer.Get(name))
+	}
+	return nil
+}
+
+// apiError is an error of this library in the words of versitygw.
 type apiError struct {
 	s3err.APIError
 	name, value string // the argument, if it is about one
@@ -117,11 +131,8 @@ func (e apiError) XMLBody(requestID, hostID string) []byte {
 	return append([]byte(xml.Header), body...)
 }
 
-// answer turns any error into what the gateway answers. What is not the client's fault is logged.
-func answer(err error) error {
-	if err == nil {
-		return nil
-	}
+// apiErrorOf logs what is not the client's fault.
+func apiErrorOf(err error) error {
 	if e, ok := errors.AsType[s3err.S3Error](err); ok {
 		return e
 	}
@@ -131,3 +142,7 @@ func answer(err error) error {
 	}
 	return apiError{s3err.APIError{Code: e.Code, Description: e.Message, HTTPStatusCode: e.Status}, e.ArgumentName, e.ArgumentValue}
 }
+
+func quote(etag string) string { return `"` + etag + `"` }
+
+func ptr[T any](v T) *T { return &v }

@@ -1,4 +1,4 @@
-package main
+package gateway
 
 import (
 	"crypto/ecdsa"
@@ -22,14 +22,19 @@ import (
 // credentials are what clients need to be let in. They are made at the first start.
 type credentials struct{ AccessKey, SecretKey, AdminToken string }
 
+// makeDirectories makes the data directory and those in it.
+func makeDirectories(dir string) error {
+	for _, d := range []string{dir, filepath.Join(dir, "objects"), filepath.Join(dir, "versions"), filepath.Join(dir, "tls")} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // setUp makes what is missing in the data directory. Every file takes its name when it is complete, so that a start that was killed is
 // simply repeated.
 func setUp(dir string) (c credentials, err error) {
-	for _, d := range []string{dir, filepath.Join(dir, "objects"), filepath.Join(dir, "versions"), filepath.Join(dir, "tls")} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
-			return c, err
-		}
-	}
 	if err := makeCertificates(filepath.Join(dir, "tls")); err != nil {
 		return c, err
 	}
@@ -99,17 +104,17 @@ func makeCertificates(dir string) error {
 }
 
 // writeClientEnv writes what a shell needs to be a client.
-func writeClientEnv(s settings, c credentials, url string) error {
+func writeClientEnv(s Settings, c credentials, url, defaultKeyID string) error {
 	lines := []string{"AWS_ENDPOINT_URL", url, "AWS_ACCESS_KEY_ID", c.AccessKey, "AWS_SECRET_ACCESS_KEY", c.SecretKey, "AWS_DEFAULT_REGION", s.region,
 		"KMS_ADMIN_URL", url + adminPrefix, "KMS_ADMIN_TOKEN", c.AdminToken, "KMS_DEFAULT_KEY_ID", defaultKeyID}
 	if s.tls {
-		lines = append(lines, "AWS_CA_BUNDLE", filepath.Join(s.dir, "tls", "ca.pem"))
+		lines = append(lines, "AWS_CA_BUNDLE", filepath.Join(s.Dir, "tls", "ca.pem"))
 	}
 	var text strings.Builder
 	for i := 0; i < len(lines); i += 2 {
 		fmt.Fprintf(&text, "export %s='%s'\n", lines[i], strings.ReplaceAll(lines[i+1], "'", `'\''`))
 	}
-	return writeFile(filepath.Join(s.dir, "client.env"), []byte(text.String()))
+	return writeFile(filepath.Join(s.Dir, "client.env"), []byte(text.String()))
 }
 
 // writeFile puts a file in the place of an earlier one, whole or not at all.
