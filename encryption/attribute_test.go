@@ -242,28 +242,3 @@ func TestAttributeIsAMessageUnderTheObjectKey(t *testing.T) {
 		require.ErrorIs(t, err, want)
 	}
 }
-
-func FuzzOpenAttribute(f *testing.F) {
-	svc := encryption.NewService(newRing("default"), encryption.Options{})
-	object, err := svc.EncryptStream(f.Context(), photo, &encryption.Request{Mode: encryption.SSES3}, strings.NewReader(""))
-	require.NoError(f, err)
-	body, err := io.ReadAll(object)
-	require.NoError(f, err)
-	good, err := object.SealAttribute("a", []byte("value"))
-	require.NoError(f, err)
-	env, err := object.Envelope()
-	require.NoError(f, err)
-	opened, err := svc.OpenObject(f.Context(), photo, env, nil, int64(len(body)))
-	require.NoError(f, err)
-	f.Add("a", good)
-	f.Add("b", good)
-	f.Add("", []byte("AA"))
-	f.Add("a", []byte(strings.Repeat("A", 96)))
-	f.Fuzz(func(t *testing.T, name string, text []byte) {
-		value, err := opened.OpenAttribute(name, text)
-		require.Equal(t, err == nil, name == "a" && bytes.Equal(text, good))
-		if err != nil {
-			require.Nil(t, value)
-		}
-	})
-}

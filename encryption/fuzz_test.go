@@ -3,6 +3,10 @@ package encryption_test
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -79,51 +83,59 @@ func FuzzKeyName(f *testing.F) {
 	})
 }
 
-// Of all bytes that a disk may give back, one body and one envelope are the object's.
+// goldenOf returns a golden object and its body, which are the same in every process, as what is fuzzed must be, and a Service that can open it.
+func goldenOf(t testing.TB, name string) (o goldenObject, body []byte, svc *encryption.Service) {
+	t.Helper()
+	manifest, ring := readGolden(t)
+	i := slices.IndexFunc(manifest.Objects, func(o goldenObject) bool { return o.Name == name })
+	require.GreaterOrEqual(t, i, 0)
+	body, err := os.ReadFile(filepath.Join(golden, name+".bin"))
+	require.NoError(t, err)
+	return manifest.Objects[i], body, encryption.NewService(ring, encryption.Options{})
+}
+
+// Of all bytes that a disk may give back, one body is the object's.
 func FuzzObjectBody(f *testing.F) {
-	ring := newRing("default")
-	u := newUpload(f, ring, photo, protections()[0])
-	plain := []byte("five, and more in the third part")
-	u.put(f, 1, plain[:5])
-	u.put(f, 2, nil)
-	u.put(f, 7, plain[5:])
-	env, good := u.complete(f, 1, 2, 7)
+	o, good, svc := goldenOf(f, "sse-kms-parts")
+	env, err := encryption.ParseEnvelope(map[string]string{"objectkms-envelope": o.Envelope})
+	require.NoError(f, err)
 	f.Add(good)
 	f.Add(good[:len(good)-1])
 	f.Add(append(bytes.Clone(good), 0))
-	f.Add(append(bytes.Clone(good[77:]), good[:77]...))
-	svc := u.service()
+	f.Add(append(bytes.Clone(good[172:]), good[:172]...))
 	f.Fuzz(func(t *testing.T, stored []byte) {
-		got, err := get(t.Context(), svc, photo, env, nil, bytes.NewReader(stored))
+		got, err := get(t.Context(), svc, o.id(), env, nil, bytes.NewReader(stored))
 		require.Equal(t, bytes.Equal(stored, good), err == nil)
 		if err == nil {
-			require.Equal(t, plain, got)
+			require.Equal(t, goldenPlain(o.PlainSize), got)
 			return
 		}
 		require.ErrorIs(t, err, kms.ErrDecrypt)
-		require.True(t, bytes.HasPrefix(plain, got), "what was released is authentic")
+		require.True(t, bytes.HasPrefix(goldenPlain(o.PlainSize), got), "what was released is authentic")
 	})
 }
 
+// Of all envelopes, one opens an object.
 func FuzzOpenEnvelope(f *testing.F) {
-	ring := newRing("default", "other")
-	svc := encryption.NewService(ring, encryption.Options{})
-	good := map[string]bool{}
-	var body []byte
-	for _, p := range protections()[:4] {
-		var env *encryption.Envelope
-		env, body = put(f, svc, photo, p.write(), []byte("seven.."))
-		good[string(binaryForm(f, env))] = true
-		f.Add(binaryForm(f, env))
+	var objects []goldenObject
+	var sizes []int
+	var svc *encryption.Service
+	for i, name := range []string{"sse-s3-1", "sse-kms-1", "sse-kms-bucket-key-1", "sse-kms-parts"} {
+		o, body, opener := goldenOf(f, name)
+		objects, sizes, svc = append(objects, o), append(sizes, len(body)), opener
+		f.Add(i, o.Envelope)
+		f.Add(i+1, o.Envelope)
 	}
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		env, err := parseBinary(raw)
-		if err != nil {
-			require.ErrorIs(t, err, kms.ErrDecrypt)
+	f.Fuzz(func(t *testing.T, i int, text string) {
+		i = int(uint(i) % uint(len(objects)))
+		o := objects[i]
+		env := new(encryption.Envelope)
+		if env.UnmarshalText([]byte(text)) != nil {
+			require.NotEqual(t, o.Envelope, text)
 			return
 		}
-		object, err := svc.OpenObject(t.Context(), photo, env, nil, int64(len(body)))
-		require.Equal(t, good[string(raw)], err == nil)
+		object, err := svc.OpenObject(t.Context(), o.id(), env, nil, int64(sizes[i]))
+		require.Equal(t, o.Envelope == text, err == nil)
 		if err == nil {
 			require.NoError(t, object.Close())
 			return
@@ -133,33 +145,86 @@ func FuzzOpenEnvelope(f *testing.F) {
 	})
 }
 
-// Of all texts, one state opens the upload, and one receipt of each part completes it.
+// Of all texts, one state opens the upload.
 func FuzzOpenUpload(f *testing.F) {
-	u := newUpload(f, newRing("default"), photo, protections()[0])
-	u.put(f, 3, []byte("three"))
-	receipt, etag := u.parts[3].receipt, u.parts[3].etag
-	f.Add([]byte(u.state), []byte(receipt))
-	f.Add([]byte(receipt), []byte(u.state))
-	f.Fuzz(func(t *testing.T, state, text []byte) {
-		changed := *u
-		changed.state = string(state)
-		opened, err := changed.open(t.Context())
-		require.Equal(t, string(state) == u.state, err == nil)
-		if err == nil {
-			require.NoError(t, opened.Close())
-		}
-		part := encryption.PartReceipt{}
-		if part.UnmarshalText(text) != nil {
+	o, _, svc := goldenOf(f, "sse-kms-parts")
+	f.Add(o.Upload.ID, o.Upload.State)
+	f.Add("another", o.Upload.State)
+	f.Add(o.Upload.ID, o.Envelope)
+	f.Fuzz(func(t *testing.T, uploadID, text string) {
+		state := new(encryption.UploadState)
+		if state.UnmarshalText([]byte(text)) != nil {
+			require.NotEqual(t, o.Upload.State, text)
 			return
 		}
-		part.ETag = etag
-		opened, err = u.open(t.Context())
-		require.NoError(t, err)
-		defer opened.Close()
-		_, err = opened.Complete(t.Context(), photo, []encryption.PartReceipt{part})
-		require.Equal(t, string(text) == receipt, err == nil)
+		upload, err := svc.OpenUpload(t.Context(), o.id(), uploadID, state, nil)
+		require.Equal(t, o.Upload.State == text && o.Upload.ID == uploadID, err == nil)
+		if err == nil {
+			require.NoError(t, upload.Close())
+			return
+		}
+		require.NotEqual(t, kms.KindUnknown, kms.KindOf(err))
+	})
+}
+
+// Of all texts, one is the receipt of a part.
+func FuzzOpenReceipt(f *testing.F) {
+	o, _, svc := goldenOf(f, "sse-kms-parts")
+	state := new(encryption.UploadState)
+	require.NoError(f, state.UnmarshalText([]byte(o.Upload.State)))
+	upload, err := svc.OpenUpload(f.Context(), o.id(), o.Upload.ID, state, nil)
+	require.NoError(f, err)
+	f.Cleanup(func() { upload.Close() })
+	for i, part := range o.Upload.Parts {
+		f.Add(i, part.Receipt)
+		f.Add(i+1, part.Receipt)
+	}
+	f.Fuzz(func(t *testing.T, i int, text string) {
+		receipts := o.Upload.receipts(t)
+		i = int(uint(i) % uint(len(receipts)))
+		changed := encryption.PartReceipt{}
+		if changed.UnmarshalText([]byte(text)) != nil || changed.Number != receipts[i].Number {
+			require.NotEqual(t, o.Upload.Parts[i].Receipt, text)
+			return
+		}
+		changed.ETag = receipts[i].ETag
+		receipts[i] = changed
+		_, err := upload.Complete(t.Context(), o.id(), receipts)
+		require.Equal(t, o.Upload.Parts[i].Receipt == text, err == nil)
 		if err != nil {
 			require.ErrorIs(t, err, kms.ErrDecrypt)
 		}
 	})
+}
+
+// Of all texts, one or none is what was sealed under a name.
+func FuzzOpenAttribute(f *testing.F) {
+	const name = "x-amz-checksum-crc32c"
+	good := sealedGolden(f, "sse-s3-1", name)
+	manifest, ring := readGolden(f)
+	o, _, _ := goldenOf(f, "sse-s3-1")
+	object := openGolden(f, ring, manifest, o)
+	f.Add(name, []byte(good))
+	f.Add("b", []byte(good))
+	f.Add("", []byte("AA"))
+	f.Add(name, []byte(strings.Repeat("A", 96)))
+	f.Fuzz(func(t *testing.T, named string, text []byte) {
+		value, err := object.OpenAttribute(named, text)
+		require.Equal(t, named == name && string(text) == good, err == nil)
+		if err != nil {
+			require.Nil(t, value)
+		}
+	})
+}
+
+// sealedGolden returns the text of a golden attribute.
+func sealedGolden(t testing.TB, object, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(golden, "attributes.json"))
+	require.NoError(t, err)
+	var all []goldenAttribute
+	require.NoError(t, json.Unmarshal(b, &all))
+	i := slices.IndexFunc(all, func(a goldenAttribute) bool { return a.Object == object && a.Name == name })
+	require.GreaterOrEqual(t, i, 0)
+	return all[i].Sealed
 }

@@ -22,7 +22,7 @@ type goldenAttribute struct {
 }
 
 // openGolden opens a golden object without its body.
-func openGolden(t *testing.T, ring *ring, manifest goldenManifest, o goldenObject) *encryption.Object {
+func openGolden(t testing.TB, ring *ring, manifest goldenManifest, o goldenObject) *encryption.Object {
 	t.Helper()
 	env, err := encryption.ParseEnvelope(map[string]string{"objectkms-envelope": o.Envelope})
 	require.NoError(t, err)

@@ -55,7 +55,7 @@ func (o goldenObject) id() encryption.ObjectID {
 	return encryption.ObjectID{Bucket: o.Bucket, Key: o.Key, Version: o.Version}
 }
 
-func readGolden(t *testing.T) (goldenManifest, *ring) {
+func readGolden(t testing.TB) (goldenManifest, *ring) {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(golden, "manifest.json"))
 	require.NoError(t, err)

@@ -29,7 +29,7 @@ type goldenPart struct {
 	Receipt string `json:"receipt"`
 }
 
-func (u *goldenUpload) receipts(t *testing.T) (receipts []encryption.PartReceipt) {
+func (u *goldenUpload) receipts(t testing.TB) (receipts []encryption.PartReceipt) {
 	t.Helper()
 	for _, part := range u.Parts {
 		var receipt encryption.PartReceipt
