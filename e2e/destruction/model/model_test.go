@@ -85,7 +85,10 @@ func run(t *rapid.T, parent string) {
 	check(t, "make a directory", err, nil)
 	m := newMachine(t, dir)
 	defer m.close(t)
-	m.create(t)
+	for _, p := range m.places {
+		m.fill(t, p)
+	}
+	settle()
 	t.Repeat(map[string]func(*rapid.T){
 		"":                 m.compare,
 		"create":           m.create,
@@ -94,6 +97,7 @@ func run(t *rapid.T, parent string) {
 		"change elsewhere": m.changeElsewhere,
 		"delete":           m.deleteNow,
 		"sweep":            m.sweep,
+		"sweep more":       m.sweep,
 		"wait":             m.wait,
 		"put":              m.put,
 		"put more":         m.put,
