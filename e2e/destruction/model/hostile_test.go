@@ -108,6 +108,21 @@ func (m *machine) damageKey(t *rapid.T) {
 	m.newService(t)
 }
 
+// moveAway takes a directory away from under the service, and puts it back. Nothing is written elsewhere meanwhile.
+func (m *machine) moveAway(t *rapid.T) {
+	p := m.drawDirectory(t)
+	dir := p.config.(local.Config).Dir
+	check(t, "move", os.Rename(dir, dir+".away"), nil)
+	_, err := p.other.CreateKey(ctx, &kms.CreateKeyRequest{KeyID: drawID(t)})
+	check(t, "create in a directory that is away", err, kms.ErrUnavailable)
+	if p == m.places[0] {
+		check(t, "health of a directory that is away", m.service.HealthCheck(ctx), kms.ErrUnavailable)
+		_, err := m.enc.RotateKey(ctx, &kms.RotateKeyRequest{KeyID: drawID(t)})
+		check(t, "rotate in a directory that is away", err, kms.ErrUnavailable)
+	}
+	check(t, "move back", os.Rename(dir+".away", dir), nil)
+}
+
 // fault has the backend fail, where it is the one that can: a change of a key has not happened then, and is not repeated, and what changes none is.
 func (m *machine) fault(t *rapid.T) {
 	p := m.places[0]

@@ -155,3 +155,15 @@ func (m *machine) sweep(t *rapid.T) {
 func (m *machine) wait(t *rapid.T) {
 	time.Sleep(time.Duration(rapid.SampledFrom([]int{1, 50, 170, 170}).Draw(t, "hours")) * time.Hour) // a week has 168
 }
+
+// expire schedules a key, waits until it is past its date, and sweeps.
+func (m *machine) expire(t *rapid.T) {
+	id := drawID(t)
+	key := m.places[0].keys[id]
+	_, err := m.enc.DeleteKey(ctx, &kms.DeleteKeyRequest{KeyID: id})
+	if check(t, "schedule", err, key.mayChange()) {
+		key.state, key.deletion = kms.KeyPendingDeletion, time.Now().UTC().Truncate(time.Second).AddDate(0, 0, 30)
+	}
+	time.Sleep(30*24*time.Hour + time.Second)
+	m.sweep(t)
+}

@@ -97,7 +97,7 @@ func run(t *rapid.T, parent string) {
 		"change elsewhere": m.changeElsewhere,
 		"delete":           m.deleteNow,
 		"sweep":            m.sweep,
-		"sweep more":       m.sweep,
+		"expire":           m.expire,
 		"wait":             m.wait,
 		"put":              m.put,
 		"put more":         m.put,
@@ -116,6 +116,7 @@ func run(t *rapid.T, parent string) {
 		"tamper envelope":  m.tamperEnvelope,
 		"damage":           m.damageKey,
 		"fault":            m.fault,
+		"move away":        m.moveAway,
 	})
 	for _, o := range m.list() {
 		m.mustRead(t, o, m.wantOpen(o.by, damage{}))
