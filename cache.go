@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"maps"
-	"sync/atomic"
 	"time"
 
 	"github.com/objectkms/kms/internal/encctx"
@@ -32,10 +31,9 @@ type description struct {
 // A keyCache remembers descriptions. They are fresh for one TTL. For one more they serve while the
 // backend is unavailable, and then no longer, however long that lasts.
 type keyCache struct {
-	ttl          time.Duration
-	entries      *ttlcache.Cache[keyName, description]
-	loads        flight.Group[keyLoad, description]
-	hits, misses atomic.Uint64
+	ttl     time.Duration
+	entries *ttlcache.Cache[keyName, description]
+	loads   flight.Group[keyLoad, description]
 }
 
 // A keyLoad is one question for a description. The mark is part of it, so that nobody who asks
@@ -58,11 +56,12 @@ func newKeyCache(opts CacheOptions) *keyCache {
 
 // describe returns the description of a key, from the cache while it is fresh, else by ask.
 func (c *keyCache) describe(ctx context.Context, name keyName, ask func(context.Context) (description, error)) (d description, err error) {
-	if known, ok := c.held(name); ok && c.answers(known) {
-		c.hits.Add(1)
+	known, ok := c.held(name)
+	hit := ok && c.answers(known)
+	c.entries.Count(hit)
+	if hit {
 		return known, nil
 	}
-	c.misses.Add(1)
 	load := keyLoad{name, c.entries.Mark()}
 	shared, err := c.loads.Do(ctx, load, func(ctx context.Context) (description, error) {
 		return c.load(ctx, load, ask), nil

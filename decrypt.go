@@ -42,10 +42,11 @@ func (m *Manager) decrypt(ctx context.Context, t *task, req *DecryptRequest) (*D
 
 // unwrapBehind is unwrap for a goroutine that the calls waiting for it may leave behind.
 func (m *Manager) unwrapBehind(ctx context.Context, req *DecryptRequest) unwrapped {
-	if !m.calls.join() {
+	pass, ok := m.calls.join()
+	if !ok {
 		return unwrapped{err: ErrClosed}
 	}
-	defer m.calls.leave()
+	defer m.calls.leave(pass)
 	return m.unwrap(ctx, req, 0)
 }
 
@@ -138,10 +139,11 @@ func (m *Manager) describe(ctx context.Context, name keyName) (description, erro
 		return m.askForKey(ctx, name)
 	}
 	return m.keys.describe(ctx, name, func(ctx context.Context) (description, error) {
-		if !m.calls.join() {
+		pass, ok := m.calls.join()
+		if !ok {
 			return description{}, ErrClosed
 		}
-		defer m.calls.leave()
+		defer m.calls.leave(pass)
 		return m.askForKey(ctx, name)
 	})
 }
@@ -194,7 +196,7 @@ func (m *Manager) CacheStats() CacheStats {
 	}
 	keys, dataKeys := m.keys.entries.Stats(), m.dataKeys.entries.Stats()
 	return CacheStats{
-		Keys:     CacheCounts{m.keys.entries.Len(), m.keys.hits.Load(), m.keys.misses.Load(), keys.Evictions},
+		Keys:     CacheCounts{m.keys.entries.Len(), keys.Hits, keys.Misses, keys.Evictions},
 		DataKeys: CacheCounts{m.dataKeys.entries.Len(), dataKeys.Hits, dataKeys.Misses, dataKeys.Evictions},
 	}
 }

@@ -1,43 +1,82 @@
 package kms
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
 
-// A gate counts the calls in flight, so that Close can refuse new ones and wait for the rest.
+	"github.com/objectkms/kms/internal/stripe"
+)
+
+// A gate counts the calls in flight, so that Close can refuse new ones and wait for the rest. Calls on different processors count in
+// different places, and wait for nobody while the gate is open.
 type gate struct {
-	mu     sync.Mutex
-	inside int
-	closed bool
-	empty  chan struct{} // made by close; closed when the last call has left
+	picker stripe.Picker
+	inside [stripe.Count]insideCount
+	closed atomic.Bool
+
+	mu    sync.Mutex    // of what happens once the gate is closed
+	empty chan struct{} // made by close; closed when the last call has left
+	ended bool          // empty is closed
 }
 
+type insideCount struct {
+	_ [stripe.CacheLine]byte
+	n atomic.Int64
+}
+
+// A pass is what a call leaves with.
+type pass struct{ stripe int }
+
 // enter lets a call in, unless the gate is closed.
-func (g *gate) enter() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed {
-		return false
+func (g *gate) enter() (p pass, ok bool) {
+	p = pass{g.picker.Pick()}
+	g.inside[p.stripe].n.Add(1)
+	// Whoever counted before the gate was closed is waited for.
+	if g.closed.Load() {
+		g.leave(p)
+		return p, false
 	}
-	g.inside++
-	return true
+	return p, true
 }
 
 // join lets in what a call that is inside has started and may leave behind, also while the gate
 // is being closed.
-func (g *gate) join() bool {
+func (g *gate) join() (p pass, ok bool) {
+	if p, ok = g.enter(); ok {
+		return p, true
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closed && g.inside == 0 {
-		return false
+	if g.ended {
+		return p, false
 	}
-	g.inside++
+	g.inside[p.stripe].n.Add(1)
+	return p, true
+}
+
+func (g *gate) leave(p pass) {
+	g.inside[p.stripe].n.Add(-1)
+	if g.closed.Load() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.end()
+	}
+}
+
+// isEmpty reports whether nobody is inside a closed gate. Under the lock nobody can come in while it counts.
+func (g *gate) isEmpty() bool {
+	for i := range g.inside {
+		if g.inside[i].n.Load() != 0 {
+			return false
+		}
+	}
 	return true
 }
 
-func (g *gate) leave() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.inside--
-	if g.closed && g.inside == 0 {
+// end ends the wait for calls if there are no more, under the lock.
+func (g *gate) end() {
+	if !g.ended && g.isEmpty() {
+		g.ended = true
 		close(g.empty)
 	}
 }
@@ -46,13 +85,10 @@ func (g *gate) leave() {
 // the first to close the gate.
 func (g *gate) close() bool {
 	g.mu.Lock()
-	first := !g.closed
+	first := !g.closed.Swap(true)
 	if first {
-		g.closed = true
 		g.empty = make(chan struct{})
-		if g.inside == 0 {
-			close(g.empty)
-		}
+		g.end()
 	}
 	g.mu.Unlock()
 	<-g.empty

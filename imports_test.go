@@ -22,7 +22,8 @@ const module = "github.com/objectkms/kms"
 // new package needs a place here. A name that ends in "/" stands for everything below it.
 func layers() [][]string {
 	return [][]string{
-		{"internal/encctx", "internal/cobblestone", "internal/retry", "internal/ttlcache", "internal/flight", "internal/strictjson", "internal/twokeys", "internal/erase"},
+		{"internal/encctx", "internal/cobblestone", "internal/retry", "internal/stripe", "internal/flight", "internal/strictjson", "internal/twokeys", "internal/erase"},
+		{"internal/ttlcache"},
 		{"."},
 		{"internal/secret", "internal/kdf"},
 		{"internal/keyring"},

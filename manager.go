@@ -165,10 +165,11 @@ func do[I any, Req request, Resp any](ctx context.Context, m *Manager, t *task, 
 // serve admits an operation, answers it with run, and reports how it ended.
 func serve[Req request, Resp any](ctx context.Context, m *Manager, t *task, req Req, run func(context.Context) (*Resp, error)) (resp *Resp, err error) {
 	start := m.clock()
-	if !m.calls.enter() {
+	pass, ok := m.calls.enter()
+	if !ok {
 		return nil, m.finish(ctx, t, start, ErrClosed)
 	}
-	defer m.calls.leave()
+	defer m.calls.leave(pass)
 	err = errPanicked // until it is known better
 	defer func() { err = m.finish(ctx, t, start, err) }()
 	if err := m.admit(ctx, t, req); err != nil {

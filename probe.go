@@ -71,11 +71,11 @@ func (s *ServiceManager) ProbeKey(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	current, err := s.lease()
+	current, pass, err := s.lease()
 	if err != nil {
 		return wrapError("ProbeKey", "", err)
 	}
-	defer current.leases.leave()
+	defer current.leases.leave(pass)
 	keyID := s.Probe.KeyID
 	if keyID == "" {
 		keyID = current.opts.DefaultKeyID

@@ -7,14 +7,14 @@ import (
 
 // through gives a call to the Manager that runs.
 func through[Req, Resp any](ctx context.Context, s *ServiceManager, op string, req Req, method func(*Manager, context.Context, Req) (Resp, error)) (Resp, error) {
-	current, err := s.lease()
+	current, pass, err := s.lease()
 	if err != nil {
 		var none Resp
 		err = wrapError(op, "", err)
 		s.report(ctx, Operation{Op: op, Err: err}, time.Now())
 		return none, err
 	}
-	defer current.leases.leave()
+	defer current.leases.leave(pass)
 	return method(current.Manager, ctx, req)
 }
 

@@ -18,15 +18,15 @@ type served struct {
 	err        error         // of closing it; read when gone is closed
 }
 
-// lease returns the Manager that runs, which stays open until its leases gate is left.
-func (s *ServiceManager) lease() (*served, error) {
+// lease returns the Manager that runs, which stays open until its leases gate is left with the pass.
+func (s *ServiceManager) lease() (*served, pass, error) {
 	for {
 		current := s.serving.Load()
 		if current == nil {
-			return nil, s.refusal()
+			return nil, pass{}, s.refusal()
 		}
-		if current.leases.enter() {
-			return current, nil
+		if p, ok := current.leases.enter(); ok {
+			return current, p, nil
 		}
 		// It was replaced, which is done before its gate is closed: there is another one, or none.
 	}

@@ -187,11 +187,11 @@ func (s *ServiceManager) askReferences(ctx context.Context, due map[string]Key, 
 // that is not before the first one that stays.
 func (s *ServiceManager) remove(ctx context.Context, due map[string]Key, report *SweepReport) error {
 	// What is looked at here is what is removed from, also where another backend takes over meanwhile.
-	current, err := s.lease()
+	current, pass, err := s.lease()
 	if err != nil {
 		return err
 	}
-	defer current.leases.leave()
+	defer current.leases.leave(pass)
 	// Looking for references may have taken hours.
 	now, err := s.sweeper.clocks()
 	if err != nil {

@@ -190,7 +190,7 @@ func (b *bucketKeys) join(ctx context.Context, name bucketKeyName, generate func
 
 // takeHeld returns a copy of the data key that is held, or nil where none is that may serve one more object.
 func (b *bucketKeys) takeHeld(name bucketKeyName) (dk *kms.GenerateDataKeyResponse) {
-	b.entries.Recheck(name, func(held bucketKey) {
+	b.entries.Change(name, func(held bucketKey) {
 		if b.expired(held) {
 			return
 		}
@@ -204,7 +204,7 @@ func (b *bucketKeys) takeHeld(name bucketKeyName) (dk *kms.GenerateDataKeyRespon
 
 // wipeUsedUp wipes the data key that is held if those who waited for it have used it up. Only the cache's lock makes sure that nobody copies it meanwhile.
 func (b *bucketKeys) wipeUsedUp(name bucketKeyName) {
-	b.entries.Recheck(name, func(held bucketKey) {
+	b.entries.Change(name, func(held bucketKey) {
 		if held.left.Load() <= 0 {
 			held.destroy()
 		}

@@ -62,6 +62,68 @@ func TestTheEntryUsedLongestAgoLeavesFirst(t *testing.T) {
 	require.Equal(t, ttlcache.Stats{Hits: 2, Misses: 1, Evictions: 1}, c.Stats())
 }
 
+func TestWhoeverWasUsedIsPassedOverOnce(t *testing.T) {
+	c := newWatched(3, time.Hour)
+	for i, k := range []string{"a", "b", "c"} {
+		c.put(k, i)
+		c.get(k)
+	}
+	c.put("d", 3)
+	require.Equal(t, []string{"a=0"}, c.left(), "all were used: the oldest leaves")
+	c.get("b")
+	c.put("e", 4)
+	require.Equal(t, []string{"c=2"}, c.left(), "b was used since, and d is new")
+}
+
+func TestSeveralSeeAValueAtOnce(t *testing.T) {
+	c := newWatched(2, time.Hour)
+	c.put("a", 1)
+	first, second := make(chan bool), make(chan bool)
+	go c.View("a", func(int) { close(first); <-second })
+	<-first
+	require.True(t, c.View("a", func(int) { close(second) }))
+}
+
+func TestWhoChangesAValueIsAlone(t *testing.T) {
+	c := ttlcache.New[string, *int](2, time.Hour, nil)
+	c.PutSince(c.Mark(), "a", new(int))
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 500 {
+				c.Change("a", func(v *int) { *v++ })
+				c.Recheck("a", func(v *int) { _ = *v })
+			}
+		})
+	}
+	wg.Wait()
+	var got int
+	require.True(t, c.Change("a", func(v *int) { got = *v }))
+	require.Equal(t, 8*500, got)
+	require.False(t, c.Change("b", func(*int) { t.Error("seen") }))
+	require.Equal(t, ttlcache.Stats{}, c.Stats(), "it counts nothing")
+}
+
+func TestNothingIsChangedAfterItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newWatched(2, time.Minute)
+		c.put("a", 1)
+		time.Sleep(time.Minute - 1)
+		require.True(t, c.Change("a", func(int) {}))
+		ttlcache.StopTimer(c.Cache)
+		time.Sleep(time.Nanosecond)
+		require.False(t, c.Change("a", func(int) { t.Error("seen") }))
+	})
+}
+
+func TestACallerMayCountByItself(t *testing.T) {
+	c := newWatched(2, time.Hour)
+	c.Count(true)
+	c.Count(true)
+	c.Count(false)
+	require.Equal(t, ttlcache.Stats{Hits: 2, Misses: 1}, c.Stats())
+}
+
 func TestARecheckCountsNothing(t *testing.T) {
 	c := newWatched(2, time.Hour)
 	require.False(t, c.Recheck("a", func(int) { t.Error("seen") }))
