@@ -60,8 +60,12 @@ func (m *machine) fill(t *rapid.T, p *place) {
 	}
 }
 
-// change does one operation on a key of the first place, through the service.
-func (m *machine) change(t *rapid.T) { m.changeKey(t, m.enc, m.places[0]) }
+// change does one operation on a key of the first place, through the service. It is seen at once, whatever the caches hold from before.
+func (m *machine) change(t *rapid.T) {
+	m.readAllObjects(t)
+	m.changeKey(t, m.enc, m.places[0])
+	m.readAllObjects(t)
+}
 
 // changeElsewhere does one in any place, as another process.
 func (m *machine) changeElsewhere(t *rapid.T) {

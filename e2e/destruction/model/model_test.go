@@ -118,7 +118,5 @@ func run(t *rapid.T, parent string) {
 		"fault":            m.fault,
 		"move away":        m.moveAway,
 	})
-	for _, o := range m.list() {
-		m.mustRead(t, o, m.wantOpen(o.by, damage{}))
-	}
+	m.readAllObjects(t)
 }

@@ -113,6 +113,13 @@ func (m *machine) get(t *rapid.T) {
 	}
 }
 
+func (m *machine) readAllObjects(t *rapid.T) {
+	t.Helper()
+	for _, o := range m.list() {
+		m.mustRead(t, o, m.wantOpen(o.by, damage{}))
+	}
+}
+
 // mustRead reads all of an object, which must be right or fail with that error.
 func (m *machine) mustRead(t *rapid.T, o *object, wanted error) {
 	t.Helper()
