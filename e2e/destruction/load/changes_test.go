@@ -110,10 +110,9 @@ func check(keys kms.KeyService, want expected, n int) error {
 
 // A life is one key that goes through its states again and again.
 type life struct {
-	t     *testing.T
-	keys  administrator
-	want  expected
-	fresh int
+	t    *testing.T
+	keys administrator
+	want expected
 }
 
 func (l *life) run(c *chronicle, rounds int) error {
