@@ -42,17 +42,17 @@ func startVault(t testing.TB, more ...string) *server.Server {
 	return server.Start(t, server.Options{More: append([]string{"-vault", v.URL(), "-vault-token-file", token}, more...)})
 }
 
-// kinds are all clients. Those of the command line are slow: most of the time it is Python that starts.
+// kinds are all clients. The tools of the command line are slow: most of the time it is Python that starts.
 var kinds = []struct {
 	name string
-	tool bool // a process of its own
+	tool bool // starts a process for every call
 	open func(t *testing.T, s *server.Server) (s3client.Client, error)
 }{
 	{"aws-sdk-go-v2", false, func(t *testing.T, s *server.Server) (s3client.Client, error) { return awsSDK(t, s), nil }},
 	{"minio-go", false, func(t *testing.T, s *server.Server) (s3client.Client, error) {
 		return s3client.NewMinio(endpoint(s), s.Transport(t))
 	}},
-	{"boto3", true, func(t *testing.T, s *server.Server) (s3client.Client, error) {
+	{"boto3", false, func(t *testing.T, s *server.Server) (s3client.Client, error) {
 		c, err := s3client.NewBoto3(endpoint(s), t.TempDir())
 		if err == nil {
 			t.Cleanup(func() { c.Close() })

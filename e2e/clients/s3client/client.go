@@ -68,11 +68,13 @@ type Feature int
 // The features.
 const (
 	CustomerKeys  Feature = iota // SSE-C
+	CustomerParts                // SSE-C in parts: the key is sent to complete an upload, too, which S3 does not want and this library does
 	Contexts                     // encryption contexts
 	Ranges                       // reads of a part of an object
 	HeadTells                    // HEAD shows how an object is encrypted
 	CopyAcross                   // copies from one mode to another
-	WriteExplains                // the error of a write has the code that the server answers
+	ReadExplains                 // the error of a read has the code or the status that the server answers
+	WriteExplains                // the error of a write has the code
 )
 
 // Client is an S3 client. Its errors have the code of the error document in their text, where there was one. Nothing is tried twice. A client is

@@ -33,7 +33,7 @@ func NewRclone(at Endpoint, dir string) (*Rclone, error) {
 // Name returns the name of the client.
 func (c *Rclone) Name() string { return "rclone" }
 
-// Can reports whether the client has a feature.
+// Can reports whether the client has a feature. A HEAD that is refused with another status than 404 is to rclone as if there were no object.
 func (c *Rclone) Can(f Feature) bool { return f == CustomerKeys || f == Ranges || f == WriteExplains }
 
 // with returns the tool with what it sends of an encryption.

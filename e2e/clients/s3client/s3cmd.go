@@ -55,7 +55,7 @@ func NewS3cmd(at Endpoint, dir string) (*S3cmd, error) {
 // Name returns the name of the client.
 func (c *S3cmd) Name() string { return "s3cmd" }
 
-// Can reports whether the client has a feature.
+// Can reports whether the client has a feature. After a HEAD that is refused with 400 s3cmd tries another signature, and tells how that went.
 func (c *S3cmd) Can(f Feature) bool { return f == CopyAcross || f == WriteExplains }
 
 func (e Encryption) s3cmdArgs() ([]string, error) {
