@@ -101,6 +101,7 @@ func run(t *rapid.T, parent string) {
 		"wait":             m.wait,
 		"put":              m.put,
 		"put more":         m.put,
+		"put twice":        m.putTwice,
 		"get":              m.get,
 		"get range":        m.getRange,
 		"upload":           m.upload,

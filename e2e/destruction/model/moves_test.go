@@ -29,7 +29,7 @@ func (m *machine) copyObject(t *rapid.T) {
 	}
 	env, err := m.enc.Rewrap(ctx, o.id, o.parsed(t), o.read(), to.id, to.req)
 	if check(t, "copy", err, wanted) {
-		m.stored(to, object{plain: o.plain, stored: o.stored, envelope: text(t, env), attribute: o.attribute})
+		m.stored(t, to, object{plain: o.plain, stored: o.stored, envelope: text(t, env), attribute: o.attribute})
 	}
 }
 
@@ -98,7 +98,7 @@ func (m *machine) upload(t *rapid.T) {
 	check(t, "marshal a state", err, nil)
 	check(t, "close an upload", begun.Close(), nil)
 	o := object{}
-	m.stored(to, o) // for the key version of now
+	m.stored(t, to, o) // for the key version of now
 	written := m.objects[to.id.Key]
 	delete(m.objects, to.id.Key)
 	if to.key != "" && rapid.Bool().Draw(t, "rotate meanwhile") {
@@ -144,4 +144,5 @@ func (m *machine) complete(t *rapid.T, o *object, stateText []byte) {
 	env, err := upload.Complete(ctx, o.id, receipts)
 	check(t, fmt.Sprintf("complete %d parts", parts), err, nil)
 	o.envelope = text(t, env)
+	m.mustBeOfFirstPlace(t, o)
 }

@@ -56,16 +56,45 @@ func (m *machine) wantGenerate(to target) error {
 }
 
 // stored notes an object that was written.
-func (m *machine) stored(to target, o object) {
+func (m *machine) stored(t *rapid.T, to target, o object) {
 	o.id, o.mode, o.context, o.customer, o.by = to.id, to.req.Mode, to.req.Context, to.by, wrapping{}
 	if to.req.Mode != encryption.SSEC {
 		o.by = m.places[0].keys[to.key].newest(to.key)
 	}
 	m.objects[to.id.Key] = &o
+	if o.envelope != "" {
+		m.mustBeOfFirstPlace(t, &o)
+	}
 }
 
-func (m *machine) put(t *rapid.T) {
+// mustBeOfFirstPlace reads an object that was just written, with the keys of the place where it was, and no other.
+func (m *machine) mustBeOfFirstPlace(t *rapid.T, o *object) {
+	t.Helper()
+	alone := encryption.NewService(m.places[0].other, encryption.Options{})
+	r, err := alone.DecryptStream(ctx, o.id, o.parsed(t), o.read(), bytes.NewReader(o.stored))
+	check(t, "read what was just written", err, nil)
+	defer r.Close()
+	got, err := io.ReadAll(r)
+	if check(t, "read what was just written", err, nil) && !bytes.Equal(got, o.plain) {
+		t.Fatalf("read %d other bytes than the %d that were written", len(got), len(o.plain))
+	}
+}
+
+func (m *machine) put(t *rapid.T) { m.write(t, drawTarget(t)) }
+
+// putTwice writes an object, and the same way again after another place has taken over: none of its data key may be left.
+func (m *machine) putTwice(t *rapid.T) {
 	to := drawTarget(t)
+	if to.req.Mode == encryption.SSEC {
+		return // the customer's key is gone after the first
+	}
+	to.req.BucketKey = true
+	m.write(t, to)
+	m.reconfigure(t)
+	m.write(t, to)
+}
+
+func (m *machine) write(t *rapid.T, to target) {
 	plain := drawBody(t)
 	body, err := m.enc.EncryptStream(ctx, to.id, to.req, bytes.NewReader(plain))
 	if !check(t, "put", err, m.wantGenerate(to)) {
@@ -78,7 +107,7 @@ func (m *machine) put(t *rapid.T) {
 	check(t, "put", err, nil)
 	attribute, err := body.SealAttribute("tag", plain[:min(len(plain), 10)])
 	check(t, "seal an attribute", err, nil)
-	m.stored(to, object{plain: plain, stored: stored, envelope: text(t, env), attribute: attribute})
+	m.stored(t, to, object{plain: plain, stored: stored, envelope: text(t, env), attribute: attribute})
 }
 
 func drawBody(t *rapid.T) []byte {
