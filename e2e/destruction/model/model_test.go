@@ -51,11 +51,11 @@ func parent(t *testing.T) string {
 }
 
 func TestEverythingAgreesWithTheModel(t *testing.T) {
-	n := sequences()
+	checks := sequences()
 	if testing.Short() {
-		n *= 5 // of which rapid does a fifth then
+		checks *= 5 // of which rapid does a fifth then
 	}
-	setFlag(t, "rapid.checks", fmt.Sprint(n))
+	given := !setFlag(t, "rapid.checks", fmt.Sprint(checks))
 	setFlag(t, "rapid.nofailfile", "true")
 	dir := parent(t)
 	ran := 0
@@ -64,19 +64,21 @@ func TestEverythingAgreesWithTheModel(t *testing.T) {
 		ran++
 	})
 	t.Logf("%d sequences", ran)
+	require.True(t, given || ran >= sequences(), "only %d of %d sequences: -timeout leaves no time for more", ran, sequences())
 	for _, name := range slices.Sorted(maps.Keys(outcomes)) {
 		t.Logf("%6d %s", outcomes[name], name)
 	}
 }
 
 // setFlag sets a flag of rapid, unless the command line has.
-func setFlag(t *testing.T, name, value string) {
+func setFlag(t *testing.T, name, value string) bool {
 	t.Helper()
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == name })
 	if !given {
 		require.NoError(t, flag.Set(name, value))
 	}
+	return !given
 }
 
 // run is one sequence.
