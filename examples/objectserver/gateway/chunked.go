@@ -11,12 +11,13 @@ import (
 
 // How much of a body that nobody reads is read after the answer is made, and for how long.
 const (
-	maxRest     = 64 << 10
-	restTimeout = time.Second
+	maxRest     = 1 << 20
+	restTimeout = 2 * time.Second
 )
 
 // restOfChunks reads what the gateway leaves of bodies of the transfer encoding "chunked": it stops at the end that the signature marks, before that of the
-// transfer, which would then be taken for the next request. Some clients send so over TLS.
+// transfer, which would then be taken for the next request. Some clients send so over TLS. Of a body that is refused it reads what comes soon, so that the client
+// is there to read the answer.
 func restOfChunks(ctx fiber.Ctx) error {
 	stream := ctx.Request().BodyStream()
 	if stream == nil || ctx.Request().Header.ContentLength() >= 0 {
