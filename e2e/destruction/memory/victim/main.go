@@ -171,7 +171,8 @@ func setUp(ctx context.Context, c local.Config, in input) error {
 
 func id(i int) string { return fmt.Sprint("key-", i) }
 
-// useMany uses the keys in several goroutines at once, so that more than one stack has seen them.
+// useMany uses the keys in several goroutines at once. Each use has a new one, whose stack is small and must grow, and which the garbage collector
+// interrupts: so copies come about.
 func useMany(ctx context.Context, keys *kms.Manager) error {
 	const together = 4
 	errs := make([]error, together)
@@ -179,7 +180,12 @@ func useMany(ctx context.Context, keys *kms.Manager) error {
 	for g := range together {
 		wg.Go(func() {
 			for i := g; i < *wraps && errs[g] == nil; i += together {
-				errs[g] = useOne(ctx, keys, i)
+				used := make(chan error)
+				go func() { used <- useOne(ctx, keys, i) }()
+				errs[g] = <-used
+				if i%100 == 0 {
+					runtime.GC()
+				}
 			}
 		})
 	}
