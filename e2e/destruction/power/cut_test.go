@@ -153,7 +153,7 @@ func TestADiskThatLiesLosesSomething(t *testing.T) {
 	}
 }
 
-// every step, cut at every call.
+// Each kind of step is cut at each of its calls, with nothing, half and all of what was not synced kept.
 func TestAPowerCutAtAnyCallLeavesTheStepTakenOrNot(t *testing.T) {
 	begin, total := time.Now(), 0
 	for _, kind := range history.Changes() {
