@@ -1,4 +1,5 @@
-package memory_test
+// Package cores_test looks for keys in core dumps. It does not link the library, which would end those of the test's own children.
+package cores_test
 
 import (
 	"errors"
@@ -12,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/objectkms/kms/e2e/destruction/memory/lookout"
 )
 
 // allowCores lets child processes write core dumps, and shows with one that has nothing to do with the library that they do.
@@ -57,43 +60,30 @@ func cores(t *testing.T, dir string) []string {
 	return paths
 }
 
-// scanFile looks for needles in a core dump.
-func scanFile(t *testing.T, path string, needles []needle) (found []finding) {
-	t.Helper()
-	file, err := os.Open(path)
-	require.NoError(t, err)
-	defer file.Close()
-	info, err := file.Stat()
-	require.NoError(t, err)
-	require.Greater(t, info.Size(), int64(1<<20), "a core dump of a Go program is larger")
-	newSearch(needles).run(file, mapping{end: uint64(info.Size()), name: path}, func(f finding) { found = append(found, f) })
-	return found
-}
-
 func TestAProgramThatPanicsLeavesNoCoreDump(t *testing.T) {
 	allowCores(t)
 	t.Setenv("GOTRACEBACK", "crash")
-	v := startVictim(t, buildVictim(t, ""), "raw", "-abort", "-wraps", "10")
-	v.ready(t)
-	require.Error(t, v.cmd.Wait())
-	require.Contains(t, v.errors.String(), "panic: as asked for")
-	require.False(t, dumped(t, v.cmd))
-	require.Empty(t, cores(t, v.dir))
+	v := lookout.Start(t, lookout.Build(t, ""), "raw", "-abort", "-wraps", "10")
+	v.Ready(t)
+	require.Error(t, v.Cmd.Wait())
+	require.Contains(t, v.Errors.String(), "panic: as asked for")
+	require.False(t, dumped(t, v.Cmd))
+	require.Empty(t, cores(t, v.Dir))
 }
 
 // collected starts a victim, and returns when it has used its keys and its garbage was collected. It returns what to look for, and those of it that
 // are in the arena and nowhere else.
-func collected(t *testing.T, binary string, flags ...string) (v *victim, all, only []needle) {
+func collected(t *testing.T, binary string, flags ...string) (v *lookout.Victim, all, only []lookout.Needle) {
 	t.Helper()
-	v = startVictim(t, binary, "raw", append(flags, "-wraps", "1000")...)
-	v.ready(t)
-	all = v.needles(t)
-	v.goOn(t)
-	v.ready(t)
-	locked, leaked := split(scan(t, v.cmd.Process.Pid, all))
+	v = lookout.Start(t, binary, "raw", append(flags, "-wraps", "1000")...)
+	v.Ready(t)
+	all = v.Needles(t)
+	v.GoOn(t)
+	v.Ready(t)
+	locked, leaked := lookout.Split(lookout.Scan(t, v.Cmd.Process.Pid, all))
 	for _, f := range locked {
-		if !slices.ContainsFunc(leaked, func(other finding) bool { return other.needle.of == f.needle.of }) {
-			only = append(only, f.needle)
+		if !slices.ContainsFunc(leaked, func(other lookout.Finding) bool { return other.Needle.Of == f.Needle.Of }) {
+			only = append(only, f.Needle)
 		}
 	}
 	require.NotEmpty(t, only)
@@ -101,38 +91,38 @@ func collected(t *testing.T, binary string, flags ...string) (v *victim, all, on
 }
 
 // dumpers are ways to a core dump of a running process whose limit is 0.
-var dumpers = map[string]func(t *testing.T, v *victim) (core string){
+var dumpers = map[string]func(t *testing.T, v *lookout.Victim) (core string){
 	// A debugger knows no limit.
-	"gcore": func(t *testing.T, v *victim) string {
+	"gcore": func(t *testing.T, v *lookout.Victim) string {
 		tool, err := exec.LookPath("gcore")
 		if err != nil {
 			t.Skip("gcore is not here, which comes with gdb")
 		}
 		path := filepath.Join(t.TempDir(), "core")
-		out, err := exec.CommandContext(t.Context(), tool, "-o", path, fmt.Sprint(v.cmd.Process.Pid)).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), tool, "-o", path, fmt.Sprint(v.Cmd.Process.Pid)).CombinedOutput()
 		if err != nil && strings.Contains(string(out), "not permitted") {
 			t.Skip("a debugger may not look at a child process here")
 		}
 		require.NoError(t, err, string(out))
-		return fmt.Sprint(path, ".", v.cmd.Process.Pid)
+		return fmt.Sprint(path, ".", v.Cmd.Process.Pid)
 	},
 	// Somebody who may raises the limit again.
-	"raised limit": func(t *testing.T, v *victim) string {
+	"raised limit": func(t *testing.T, v *lookout.Victim) string {
 		allowCores(t)
 		tool, err := exec.LookPath("prlimit")
 		if err != nil {
 			t.Skip("prlimit is not here, which comes with util-linux")
 		}
-		out, err := exec.CommandContext(t.Context(), tool, "--core=unlimited", "--pid", fmt.Sprint(v.cmd.Process.Pid)).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), tool, "--core=unlimited", "--pid", fmt.Sprint(v.Cmd.Process.Pid)).CombinedOutput()
 		if err != nil && strings.Contains(string(out), "not permitted") {
 			t.Skip("the limit of core dumps was lowered for good, and this process may not raise it again: want CAP_SYS_RESOURCE")
 		}
 		require.NoError(t, err, string(out))
-		require.NoError(t, v.cmd.Process.Signal(syscall.SIGABRT))
+		require.NoError(t, v.Cmd.Process.Signal(syscall.SIGABRT))
 		var exit *exec.ExitError
-		require.True(t, errors.As(v.cmd.Wait(), &exit))
-		require.True(t, dumped(t, v.cmd), "the limit was raised")
-		found := cores(t, v.dir)
+		require.True(t, errors.As(v.Cmd.Wait(), &exit))
+		require.True(t, dumped(t, v.Cmd), "the limit was raised")
+		found := cores(t, v.Dir)
 		require.Len(t, found, 1)
 		return found[0]
 	},
@@ -140,13 +130,13 @@ var dumpers = map[string]func(t *testing.T, v *victim) (core string){
 
 // The arena is left out of core dumps. With runtime/secret nothing else holds a key either.
 func TestACoreDumpHoldsNoKeyWithTheSecretRuntime(t *testing.T) {
-	skipWithoutSecretRuntime(t)
+	lookout.SkipWithoutSecretRuntime(t)
 	t.Setenv("GOTRACEBACK", "crash")
-	binary := buildVictim(t, secretRuntime)
+	binary := lookout.Build(t, lookout.SecretRuntime)
 	for name, dump := range dumpers {
 		t.Run(name, func(t *testing.T) {
 			v, all, _ := collected(t, binary)
-			require.Empty(t, text(scanFile(t, dump(t, v), all)))
+			require.Empty(t, lookout.Text(lookout.ScanFile(t, dump(t, v), all)))
 		})
 	}
 }
@@ -155,13 +145,13 @@ func TestACoreDumpHoldsNoKeyWithTheSecretRuntime(t *testing.T) {
 // memory.
 func TestACoreDumpHoldsNoArena(t *testing.T) {
 	t.Setenv("GOTRACEBACK", "crash")
-	binary := buildVictim(t, "")
+	binary := lookout.Build(t, "")
 	for name, dump := range dumpers {
 		t.Run(name, func(t *testing.T) {
 			v, all, only := collected(t, binary, "-keep")
 			core := dump(t, v)
-			require.Contains(t, text(scanFile(t, core, all)), "master key 0 version 1, first half", "the copy that the program keeps")
-			require.Empty(t, text(scanFile(t, core, only)))
+			require.Contains(t, lookout.Text(lookout.ScanFile(t, core, all)), "master key 0 version 1, first half", "the copy that the program keeps")
+			require.Empty(t, lookout.Text(lookout.ScanFile(t, core, only)))
 		})
 	}
 }

@@ -1,4 +1,4 @@
-package memory_test
+package lookout
 
 import (
 	"bufio"
@@ -17,25 +17,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A needle is a part of a secret in one of the forms in which a program may hold it.
-type needle struct {
-	of   string // which secret, and which form
+// A Needle is a part of a secret in one of the forms in which a program may hold it.
+type Needle struct {
+	Of   string // which secret, and which form
 	text []byte
 }
 
 // needlesOf returns what to look for: both halves of a secret, so that a copy of which a part was overwritten is found too, as they are, and as
 // HMAC pads a key with them; and the base64 text.
-func needlesOf(name string, secret []byte) []needle {
-	var all []needle
+func needlesOf(name string, secret []byte) []Needle {
+	var all []Needle
 	for form, pad := range map[string]byte{"": 0, " in an inner pad": 0x36, " in an outer pad": 0x5c} {
 		padded := bytes.Clone(secret)
 		for i := range padded {
 			padded[i] ^= pad
 		}
 		half := len(padded) / 2
-		all = append(all, needle{name + form + ", first half", padded[:half]}, needle{name + form + ", second half", padded[half:]})
+		all = append(all, Needle{name + form + ", first half", padded[:half]}, Needle{name + form + ", second half", padded[half:]})
 	}
-	return append(all, needle{name + " in base64", []byte(base64.StdEncoding.EncodeToString(secret)[:40])})
+	return append(all, Needle{name + " in base64", []byte(base64.StdEncoding.EncodeToString(secret)[:40])})
 }
 
 // A mapping is a part of the address space of a process.
@@ -50,15 +50,15 @@ func (m mapping) sealed() bool {
 	return slices.Contains(m.flags, "lo") && slices.Contains(m.flags, "dd")
 }
 
-// A finding is a needle that was found.
-type finding struct {
-	needle  needle
+// A Finding is a needle that was found.
+type Finding struct {
+	Needle  Needle
 	address uint64
 	mapping mapping
 }
 
-func (f finding) String() string {
-	return fmt.Sprintf("%s at %#x in %x-%x %s", f.needle.of, f.address, f.mapping.start, f.mapping.end, f.mapping.name)
+func (f Finding) String() string {
+	return fmt.Sprintf("%s at %#x in %x-%x %s", f.Needle.Of, f.address, f.mapping.start, f.mapping.end, f.mapping.name)
 }
 
 // mappings reads what the process has mapped and may read.
@@ -90,8 +90,8 @@ func mappings(t *testing.T, pid int) (all []mapping) {
 	return all
 }
 
-// scan stops the process, and looks for needles in all of its memory.
-func scan(t *testing.T, pid int, needles []needle) (found []finding) {
+// Scan stops the process, and looks for needles in all of its memory.
+func Scan(t *testing.T, pid int, needles []Needle) (found []Finding) {
 	t.Helper()
 	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
 	defer syscall.Kill(pid, syscall.SIGCONT)
@@ -103,7 +103,7 @@ func scan(t *testing.T, pid int, needles []needle) (found []finding) {
 	defer memory.Close()
 	search := newSearch(needles)
 	for _, m := range mappings(t, pid) {
-		search.run(memory, m, func(f finding) { found = append(found, f) })
+		search.run(memory, m, func(f Finding) { found = append(found, f) })
 	}
 	require.Positive(t, search.bytes, "no memory was read")
 	return found
@@ -111,7 +111,7 @@ func scan(t *testing.T, pid int, needles []needle) (found []finding) {
 
 // A search looks for many needles in one pass.
 type search struct {
-	starts map[uint64][]needle
+	starts map[uint64][]Needle
 	may    [1 << 16]bool // by the first two bytes
 	buffer []byte
 	bytes  int64
@@ -119,8 +119,8 @@ type search struct {
 
 const headSize = 8 // of a needle
 
-func newSearch(needles []needle) *search {
-	s := &search{starts: make(map[uint64][]needle), buffer: make([]byte, 1<<20)}
+func newSearch(needles []Needle) *search {
+	s := &search{starts: make(map[uint64][]Needle), buffer: make([]byte, 1<<20)}
 	for _, n := range needles {
 		head := binary.LittleEndian.Uint64(n.text)
 		s.starts[head] = append(s.starts[head], n)
@@ -130,7 +130,7 @@ func newSearch(needles []needle) *search {
 }
 
 // run reads a mapping piece by piece. Pieces overlap, for needles that lie across their edges.
-func (s *search) run(memory io.ReaderAt, m mapping, report func(finding)) {
+func (s *search) run(memory io.ReaderAt, m mapping, report func(Finding)) {
 	const overlap = 64
 	for at := m.start; at < m.end; {
 		n, err := memory.ReadAt(s.buffer[:min(uint64(len(s.buffer)), m.end-at)], int64(at))
@@ -146,7 +146,7 @@ func (s *search) run(memory io.ReaderAt, m mapping, report func(finding)) {
 			}
 			for _, n := range s.starts[binary.LittleEndian.Uint64(piece[i:])] {
 				if bytes.HasPrefix(piece[i:], n.text) {
-					report(finding{n, at + uint64(i), m})
+					report(Finding{n, at + uint64(i), m})
 				}
 			}
 		}
@@ -158,18 +158,15 @@ func (s *search) run(memory io.ReaderAt, m mapping, report func(finding)) {
 	}
 }
 
-func TestASearchFindsWhatLiesAnywhere(t *testing.T) {
-	secret := bytes.Repeat([]byte{1, 2, 3, 4, 5, 6, 7, 8}, 4)
-	needles := needlesOf("secret", secret)
-	const size = 3 << 20
-	for _, off := range []int{0, 1, 1<<20 - 65, 1<<20 - 64, 1<<20 - 20, 1<<20 - 8, 1 << 20, size - 16} {
-		memory := make([]byte, size)
-		copy(memory[off:], secret[:16])
-		var found []finding
-		newSearch(needles[:0:0]).run(bytes.NewReader(memory), mapping{end: size}, func(f finding) { found = append(found, f) })
-		require.Empty(t, found)
-		newSearch([]needle{{"half", secret[:16]}}).run(bytes.NewReader(memory), mapping{end: size}, func(f finding) { found = append(found, f) })
-		require.Len(t, found, 1, off)
-		require.EqualValues(t, off, found[0].address)
-	}
+// ScanFile looks for needles in a core dump.
+func ScanFile(t *testing.T, path string, needles []Needle) (found []Finding) {
+	t.Helper()
+	file, err := os.Open(path)
+	require.NoError(t, err)
+	defer file.Close()
+	info, err := file.Stat()
+	require.NoError(t, err)
+	require.Greater(t, info.Size(), int64(1<<20), "a core dump of a Go program is larger")
+	newSearch(needles).run(file, mapping{end: uint64(info.Size()), name: path}, func(f Finding) { found = append(found, f) })
+	return found
 }
