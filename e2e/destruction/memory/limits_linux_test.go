@@ -110,7 +110,12 @@ func (tt tenancy) start(t *testing.T, binary string) *exec.Cmd {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, binary, "-dir", dir, "-role", tt.role, "-limit", fmt.Sprint(tt.kib<<10), fmt.Sprintf("-unlocked=%v", tt.unlocked))
+	keys := 300
+	if testing.Short() {
+		keys = 20
+	}
+	cmd := exec.CommandContext(ctx, binary, "-dir", dir, "-role", tt.role, "-limit", fmt.Sprint(tt.kib<<10), fmt.Sprintf("-unlocked=%v", tt.unlocked),
+		"-keys", fmt.Sprint(keys))
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) } // prints all stacks
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
