@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -197,6 +198,21 @@ func decodePackages(t *testing.T, list []byte) []goPackage {
 		require.NoError(t, err)
 		packages = append(packages, p)
 	}
+}
+
+// The order that docs/ARCHITECTURE.md shows is this one.
+func TestTheDocumentShowsTheLayers(t *testing.T) {
+	var order strings.Builder
+	for _, names := range slices.Backward(layers()) {
+		line := strings.Join(names, ", ")
+		if line == "." {
+			line = "kms"
+		}
+		fmt.Fprintf(&order, "    %s\n", line)
+	}
+	text, err := os.ReadFile("docs/ARCHITECTURE.md")
+	require.NoError(t, err)
+	require.Contains(t, string(text), order.String())
 }
 
 // A workspace would merge the dependencies of the nested modules into everybody's.
