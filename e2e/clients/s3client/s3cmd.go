@@ -21,7 +21,6 @@ host_bucket = %s
 use_https = %s
 ca_certs_file = %s
 multipart_chunk_size_mb = 5
-max_retries = 1
 check_ssl_hostname = True
 send_chunk = 65536
 `
@@ -49,6 +48,7 @@ func NewS3cmd(at Endpoint, dir string) (*S3cmd, error) {
 		return nil, err
 	}
 	t, err := newTool(path, dir, "s3cmd", []string{"--config", config, "--no-progress"}, nil)
+	t.retries = "WARNING: Retrying failed request"
 	return &S3cmd{t}, err
 }
 

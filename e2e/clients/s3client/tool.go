@@ -16,6 +16,8 @@ type tool struct {
 	dir  string
 	args []string // before all others
 	env  []string
+	// retries is what the tool says before it waits and tries again, where it cannot be told not to. It is ended then.
+	retries string
 }
 
 // find returns the first program of this name that works: one that ends well with these arguments.
@@ -42,12 +44,28 @@ func (t tool) run(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, t.path, append(t.args[:len(t.args):len(t.args)], args...)...)
 	// Nothing that the user has set for such tools counts.
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.dir, "LC_ALL=C.UTF-8"}, t.env...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	var stdout bytes.Buffer
+	stderr := &watched{text: t.retries, seen: func() { cmd.Process.Kill() }}
+	cmd.Stdout, cmd.Stderr = &stdout, stderr
 	if err := cmd.Run(); err != nil {
 		return stdout.Bytes(), fmt.Errorf("%s: %w: %s", filepath.Base(t.path), err, strings.TrimSpace(stderr.String()))
 	}
 	return stdout.Bytes(), nil
+}
+
+// watched is a buffer that calls seen when a text comes, if there is one to look for.
+type watched struct {
+	bytes.Buffer
+	text string
+	seen func()
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	n, err := w.Buffer.Write(p)
+	if w.text != "" && strings.Contains(w.String(), w.text) {
+		w.seen()
+	}
+	return n, err
 }
 
 // write puts a body into a file for the tool.
