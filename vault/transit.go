@@ -5,11 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/objectkms/kms"
 	"github.com/objectkms/kms/internal/flight"
+	"github.com/objectkms/kms/internal/keyring"
 	"github.com/objectkms/kms/internal/ttlcache"
 )
 
@@ -26,7 +26,7 @@ type transit struct {
 	// comes after a change joins a load from before it.
 	views *ttlcache.Cache[string, view]
 	loads flight.Group[loadKey, view]
-	seen  generations
+	seen  keyring.Generations // the KV versions of records
 }
 
 type loadKey struct {
@@ -170,7 +170,7 @@ func errNoKey(id string) error { return fmt.Errorf("%w: %s", kms.ErrKeyNotFound,
 
 // readRecord returns the record of a key in whatever phase, with its KV version, or version 0 where there never was one.
 func (t *transit) readRecord(ctx context.Context, id string) (*keyRecord, uint64, error) {
-	least := t.seen.least(id)
+	least := t.seen.Least(id)
 	e, err := t.kv.read(ctx, keyName(id))
 	switch {
 	case err != nil:
@@ -186,7 +186,7 @@ func (t *transit) readRecord(ctx context.Context, id string) (*keyRecord, uint64
 	if err != nil {
 		return nil, 0, err
 	}
-	t.seen.note(id, e.version)
+	t.seen.Note(id, e.version)
 	return rec, e.version, nil
 }
 
@@ -196,7 +196,7 @@ func (t *transit) writeRecord(ctx context.Context, rec *keyRecord, version uint6
 	rec.Generation = version + 1
 	err := t.kv.write(ctx, keyName(rec.ID), version, rec)
 	if err == nil {
-		t.seen.note(rec.ID, version+1)
+		t.seen.Note(rec.ID, version+1)
 	}
 	return err
 }
@@ -218,25 +218,3 @@ func (t *transit) DescribeKey(ctx context.Context, req *kms.DescribeKeyRequest) 
 
 // now returns the time as records hold it: UTC, in whole seconds.
 func now() time.Time { return time.Now().UTC().Truncate(time.Second) }
-
-// generations remembers the highest KV version seen of each record. Ids without a record are not in it, so that requests cannot make it grow.
-type generations struct {
-	mu   sync.Mutex
-	seen map[string]uint64
-}
-
-// least is asked before a record is read: of one that is replaced meanwhile, the older is a right answer too.
-func (g *generations) least(id string) uint64 {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.seen[id]
-}
-
-func (g *generations) note(id string, version uint64) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.seen == nil {
-		g.seen = make(map[string]uint64)
-	}
-	g.seen[id] = max(g.seen[id], version)
-}

@@ -69,7 +69,7 @@ func (t *transit) DisableKey(ctx context.Context, req *kms.DisableKeyRequest) (*
 
 func setState(state kms.KeyState) edit {
 	return func(_ view, rec *keyRecord) (bool, error) {
-		if err := rec.mustStay(); err != nil {
+		if err := rec.standing().MustStay(); err != nil {
 			return false, err
 		}
 		changed := rec.State != state
@@ -110,7 +110,7 @@ func (t *transit) UpdateKeyDescription(ctx context.Context, req *kms.UpdateKeyDe
 	v, err := t.change(ctx, req.KeyID, func(_ view, rec *keyRecord) (bool, error) {
 		changed := rec.Description != req.Description
 		rec.Description = req.Description
-		return changed, rec.mustStay()
+		return changed, rec.standing().MustStay()
 	})
 	if err != nil {
 		return nil, err
@@ -151,7 +151,7 @@ func (t *transit) UntagKey(ctx context.Context, req *kms.UntagKeyRequest) (*kms.
 // retag returns the edit of a record's tags by change, which gets a map of its own.
 func retag(change func(tags map[string]string)) edit {
 	return func(before view, rec *keyRecord) (bool, error) {
-		if err := rec.mustStay(); err != nil {
+		if err := rec.standing().MustStay(); err != nil {
 			return false, err
 		}
 		if rec.Tags == nil {

@@ -31,7 +31,7 @@ func (t *transit) DeleteKey(ctx context.Context, req *kms.DeleteKeyRequest) (*km
 // schedule sets the deletion date. The window begins now, or at the latest time that is known of the key where the clock is behind that.
 func (t *transit) schedule(ctx context.Context, req *kms.DeleteKeyRequest) (kms.Key, error) {
 	v, err := t.change(ctx, req.KeyID, func(v view, rec *keyRecord) (bool, error) {
-		if err := rec.mustStay(); err != nil {
+		if err := rec.standing().MustStay(); err != nil {
 			return false, err
 		}
 		rec.State = kms.KeyPendingDeletion
@@ -171,11 +171,11 @@ func (t *transit) removeExpired(ctx context.Context, id string, now time.Time) (
 		return false, err
 	case rec.Phase == phaseDeleting:
 		return false, t.finishDeletion(ctx, rec, version)
-	case rec.Phase != phaseReady || !rec.expired(now):
+	case rec.Phase != phaseReady || !rec.standing().Expired(now):
 		return false, nil
 	}
 	after, err := t.change(ctx, id, t.beginDeletion(ctx, func(v view) error {
-		if !v.rec.expired(now) {
+		if !v.rec.standing().Expired(now) {
 			return errNotExpired
 		}
 		return nil

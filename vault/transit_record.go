@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/keyring"
 )
 
 // A keyRecord is what engine Transit keeps of a key in the KV engine: all that Transit itself has no place for.
@@ -66,37 +67,16 @@ func (rec *keyRecord) check(id string, version uint64) error {
 		return fmt.Errorf("phase is %q", rec.Phase)
 	case rec.Name != id && !isFreshName(rec.Name, id):
 		return fmt.Errorf("its Transit key is %q", rec.Name)
-	case rec.State != kms.KeyEnabled && rec.State != kms.KeyDisabled && rec.State != kms.KeyPendingDeletion:
-		return fmt.Errorf("state is %q", rec.State)
-	case (rec.State == kms.KeyPendingDeletion) == rec.Deletion.IsZero():
-		return fmt.Errorf("state is %q, deletion date is %q", rec.State, rec.Deletion)
 	case rec.Origin != kms.OriginKMS && rec.Origin != kms.OriginExternal:
 		return fmt.Errorf("origin is %q", rec.Origin)
 	case rec.Created.IsZero():
 		return errors.New("it has no time of creation")
 	}
-	return nil
+	return rec.standing().Check()
 }
 
-// expired reports whether the key's deletion date is not after now.
-func (rec *keyRecord) expired(now time.Time) bool {
-	return rec.State == kms.KeyPendingDeletion && !rec.Deletion.After(now)
-}
-
-// mustBeEnabled returns the error for what only an Enabled key does.
-func (rec *keyRecord) mustBeEnabled() error {
-	if rec.State == kms.KeyDisabled {
-		return kms.ErrKeyDisabled
-	}
-	return rec.mustStay()
-}
-
-// mustStay returns the error for what a key does unless it is pending deletion.
-func (rec *keyRecord) mustStay() error {
-	if rec.State == kms.KeyPendingDeletion {
-		return fmt.Errorf("%w on %s", kms.ErrKeyPendingDeletion, rec.Deletion.Format(time.RFC3339))
-	}
-	return nil
+func (rec *keyRecord) standing() keyring.Standing {
+	return keyring.Standing{State: rec.State, Deletion: rec.Deletion}
 }
 
 // clone returns a copy that may be changed.

@@ -54,12 +54,12 @@ func (v view) unusable() error {
 }
 
 // mayWrap returns the error of a key that cannot wrap now.
-func (v view) mayWrap() error { return cmp.Or(v.rec.mustBeEnabled(), v.unusable()) }
+func (v view) mayWrap() error { return cmp.Or(v.rec.standing().MustBeEnabled(), v.unusable()) }
 
 // mayUnwrap returns the error of a key that cannot unwrap now. It can in every state until its deletion date.
 func (v view) mayUnwrap() error {
-	if v.rec.expired(time.Now()) {
-		return v.rec.mustStay()
+	if v.rec.standing().Expired(time.Now()) {
+		return v.rec.standing().MustStay()
 	}
 	return v.unusable()
 }

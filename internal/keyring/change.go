@@ -39,7 +39,7 @@ func (r *Ring) DisableKey(ctx context.Context, req *kms.DisableKeyRequest) (*kms
 
 func setState(state kms.KeyState) edit {
 	return func(rec *record) (outcome, error) {
-		if err := rec.mustStay(); err != nil {
+		if err := rec.standing().MustStay(); err != nil {
 			return keep, err
 		}
 		if rec.State == state {
@@ -65,7 +65,7 @@ func (r *Ring) RotateKey(ctx context.Context, req *kms.RotateKeyRequest) (*kms.R
 }
 
 func (r *Ring) rotate(rec *record) (outcome, error) {
-	if err := rec.mustBeEnabled(); err != nil {
+	if err := rec.standing().MustBeEnabled(); err != nil {
 		return keep, err
 	}
 	if n := len(rec.Versions); n >= maxVersions {
@@ -88,7 +88,7 @@ func (r *Ring) UpdateKeyDescription(ctx context.Context, req *kms.UpdateKeyDescr
 	}
 	defer r.calls.Done()
 	rec, _, err := r.mutate(ctx, req.KeyID, func(rec *record) (outcome, error) {
-		if err := rec.mustStay(); err != nil {
+		if err := rec.standing().MustStay(); err != nil {
 			return keep, err
 		}
 		if rec.Description == req.Description {
@@ -139,7 +139,7 @@ func (r *Ring) UntagKey(ctx context.Context, req *kms.UntagKeyRequest) (*kms.Unt
 // retag returns the edit of a record's tags by change, which gets a map of its own.
 func retag(change func(tags map[string]string)) edit {
 	return func(rec *record) (outcome, error) {
-		if err := rec.mustStay(); err != nil {
+		if err := rec.standing().MustStay(); err != nil {
 			return keep, err
 		}
 		tags := make(map[string]string)

@@ -84,7 +84,7 @@ func (r *Ring) loadEnabled(ctx context.Context, keyID string) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := rec.mustBeEnabled(); err != nil {
+	if err := rec.standing().MustBeEnabled(); err != nil {
 		return nil, err
 	}
 	return rec, nil
@@ -124,8 +124,8 @@ func (r *Ring) unwrap(ctx context.Context, blob Blob, ec kms.EncryptionContext) 
 
 // unwrapWith opens a blob with the key of a record.
 func (r *Ring) unwrapWith(rec *record, blob Blob, ec kms.EncryptionContext) (plaintext []byte, err error) {
-	if rec.expired(time.Now()) {
-		return nil, rec.mustStay()
+	if rec.standing().Expired(time.Now()) {
+		return nil, rec.standing().MustStay()
 	}
 	v := rec.version(blob.Version)
 	if v == nil {

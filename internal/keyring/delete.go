@@ -25,7 +25,7 @@ func (r *Ring) DeleteKey(ctx context.Context, req *kms.DeleteKeyRequest) (*kms.D
 			rec.Deletion = now()
 			return remove, nil
 		}
-		if err := rec.mustStay(); err != nil {
+		if err := rec.standing().MustStay(); err != nil {
 			return keep, err
 		}
 		rec.State = kms.KeyPendingDeletion
@@ -95,11 +95,11 @@ func (r *Ring) RemoveExpiredKeys(ctx context.Context, now time.Time) (removed []
 // hand: a cancellation that came first wins.
 func (r *Ring) removeExpired(ctx context.Context, id string, now time.Time) (bool, error) {
 	rec, err := r.load(ctx, id)
-	if err != nil || !rec.expired(now) {
+	if err != nil || !rec.standing().Expired(now) {
 		return false, err
 	}
 	_, did, err := r.mutate(ctx, id, func(rec *record) (outcome, error) {
-		if !rec.expired(now) {
+		if !rec.standing().Expired(now) {
 			return keep, nil
 		}
 		return remove, nil

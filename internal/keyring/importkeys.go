@@ -80,7 +80,7 @@ func (im *importing) decideAll(ctx context.Context, get func(id string) ([]byte,
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		least := im.r.seen.least(key.ID)
+		least := im.r.seen.Least(key.ID)
 		raw, err := get(key.ID)
 		v, err := im.decideRaw(key, raw, err, least)
 		if err != nil {
@@ -158,7 +158,7 @@ func (im *importing) storeAll(ctx context.Context, store BatchStore) error {
 		return err
 	}
 	for _, rec := range written {
-		im.r.seen.note(rec.ID, rec.Generation)
+		im.r.seen.Note(rec.ID, rec.Generation)
 	}
 	return nil
 }
@@ -167,7 +167,7 @@ func (im *importing) storeAll(ctx context.Context, store BatchStore) error {
 func (im *importing) storeOne(ctx context.Context, i int) error {
 	key := &im.keys[i]
 	var noted uint64
-	least := im.r.seen.least(key.ID)
+	least := im.r.seen.Least(key.ID)
 	err := im.r.change(ctx, key.ID, func(old []byte, generation uint64) ([]byte, error) {
 		v, err := im.decideRaw(key, old, nil, least)
 		if err != nil {
@@ -188,7 +188,7 @@ func (im *importing) storeOne(ctx context.Context, i int) error {
 		return nil
 	}
 	if err == nil {
-		im.r.seen.note(key.ID, noted)
+		im.r.seen.Note(key.ID, noted)
 	}
 	return err
 }

@@ -69,7 +69,7 @@ type Ring struct {
 	rootVersion uint32
 	keys        openKeys
 	records     *lru[string, cachedRecord]
-	seen        generations
+	seen        Generations
 
 	closing  context.Context // ends with Close, for calls that wait for the store
 	endWaits context.CancelFunc

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/objectkms/kms"
 )
@@ -68,7 +67,7 @@ func (r *Ring) read(ctx context.Context, id string, cached cachedRecord, stamp u
 // fetch gets the record from the store. Where its bytes are still those of cached they are not
 // decoded again.
 func (r *Ring) fetch(ctx context.Context, id string, cached cachedRecord) (fresh cachedRecord, err error) {
-	least := r.seen.least(id)
+	least := r.seen.Least(id)
 	raw, err := r.get(ctx, id)
 	if err != nil {
 		return fresh, err
@@ -82,7 +81,7 @@ func (r *Ring) fetch(ctx context.Context, id string, cached cachedRecord) (fresh
 	if err := checkGeneration(fresh.rec, least); err != nil {
 		return fresh, err
 	}
-	r.seen.note(id, fresh.rec.Generation)
+	r.seen.Note(id, fresh.rec.Generation)
 	return fresh, nil
 }
 
@@ -120,7 +119,7 @@ func (r *Ring) mutate(ctx context.Context, id string, change edit) (*record, out
 	var rec *record
 	var did outcome
 	var noted uint64
-	least := r.seen.least(id)
+	least := r.seen.Least(id)
 	err := r.change(ctx, id, func(old []byte, generation uint64) (raw []byte, err error) {
 		noted = generation
 		if rec, err = r.decodeOld(id, old, least, generation); err != nil {
@@ -144,7 +143,7 @@ func (r *Ring) mutate(ctx context.Context, id string, change edit) (*record, out
 		}
 		return nil, keep, err
 	}
-	r.seen.note(id, noted)
+	r.seen.Note(id, noted)
 	if did == remove {
 		r.records.remove(id)
 		r.keys.forget(rec)
@@ -169,7 +168,7 @@ func (r *Ring) decodeOld(id string, old []byte, least, generation uint64) (*reco
 
 // insert stores the first record of a key.
 func (r *Ring) insert(ctx context.Context, rec *record) error {
-	least := r.seen.least(rec.ID)
+	least := r.seen.Least(rec.ID)
 	err := r.change(ctx, rec.ID, func(old []byte, generation uint64) ([]byte, error) {
 		if old != nil {
 			return nil, fmt.Errorf("%w: %s", kms.ErrKeyExists, rec.ID)
@@ -181,7 +180,7 @@ func (r *Ring) insert(ctx context.Context, rec *record) error {
 		return r.encode(rec)
 	})
 	if err == nil {
-		r.seen.note(rec.ID, rec.Generation)
+		r.seen.Note(rec.ID, rec.Generation)
 	}
 	return err
 }
@@ -200,28 +199,4 @@ func checkNewGeneration(generation, last uint64) error {
 		return fmt.Errorf("%w: the store has come to generation %d, want more than %d", kms.ErrKeyMaterial, generation, last)
 	}
 	return nil
-}
-
-// generations remembers the highest generation seen of each id, also of deleted ones. Ids that
-// were never stored are not in it, so that requests cannot make it grow.
-type generations struct {
-	mu   sync.Mutex
-	seen map[string]uint64
-}
-
-// least returns the generation that a record of id must have at least. It is asked before
-// the record is read: of a record that is replaced meanwhile, the older one is a right answer too.
-func (g *generations) least(id string) uint64 {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.seen[id]
-}
-
-func (g *generations) note(id string, generation uint64) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.seen == nil {
-		g.seen = make(map[string]uint64)
-	}
-	g.seen[id] = max(g.seen[id], generation)
 }

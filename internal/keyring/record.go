@@ -92,26 +92,7 @@ func (rec *record) latest(t time.Time) time.Time {
 	return slices.MaxFunc(times, time.Time.Compare)
 }
 
-// expired reports whether the key's deletion date is not after now.
-func (rec *record) expired(now time.Time) bool {
-	return rec.State == kms.KeyPendingDeletion && !rec.Deletion.After(now)
-}
-
-// mustBeEnabled returns the error for what only an Enabled key does.
-func (rec *record) mustBeEnabled() error {
-	if rec.State == kms.KeyDisabled {
-		return kms.ErrKeyDisabled
-	}
-	return rec.mustStay()
-}
-
-// mustStay returns the error for what a key does unless it is pending deletion.
-func (rec *record) mustStay() error {
-	if rec.State == kms.KeyPendingDeletion {
-		return fmt.Errorf("%w on %s", kms.ErrKeyPendingDeletion, rec.Deletion.Format(time.RFC3339))
-	}
-	return nil
-}
+func (rec *record) standing() Standing { return Standing{State: rec.State, Deletion: rec.Deletion} }
 
 // encode returns the record as it is stored, with its seal.
 func (r *Ring) encode(rec *record) ([]byte, error) { return rec.encode(r.keys.seal) }
@@ -209,11 +190,10 @@ func (rec *record) check(id string, root uint32) error {
 
 // checkFields checks what a record says of its key.
 func (rec *record) checkFields() error {
+	if err := rec.standing().Check(); err != nil {
+		return err
+	}
 	switch {
-	case rec.State != kms.KeyEnabled && rec.State != kms.KeyDisabled && rec.State != kms.KeyPendingDeletion:
-		return fmt.Errorf("state is %q", rec.State)
-	case (rec.State == kms.KeyPendingDeletion) == rec.Deletion.IsZero():
-		return fmt.Errorf("state is %q, deletion date is %q", rec.State, rec.Deletion)
 	case rec.Origin != kms.OriginKMS && rec.Origin != kms.OriginExternal:
 		return fmt.Errorf("origin is %q", rec.Origin)
 	case rec.Generation == 0:
