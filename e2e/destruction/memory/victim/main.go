@@ -171,8 +171,8 @@ func setUp(ctx context.Context, c local.Config, in input) error {
 
 func id(i int) string { return fmt.Sprint("key-", i) }
 
-// useMany uses the keys in several goroutines at once. Each use has a new one, whose stack is small and must grow, and which the garbage collector
-// interrupts: so copies come about.
+// useMany uses the keys in several goroutines at once. Each use has a new one, whose stack is small and must grow, wherever it is just then,
+// and which the garbage collector interrupts: so copies come about.
 func useMany(ctx context.Context, keys *kms.Manager) error {
 	const together = 4
 	errs := make([]error, together)
@@ -181,7 +181,7 @@ func useMany(ctx context.Context, keys *kms.Manager) error {
 		wg.Go(func() {
 			for i := g; i < *wraps && errs[g] == nil; i += together {
 				used := make(chan error)
-				go func() { used <- useOne(ctx, keys, i) }()
+				go deeper(i%200, func() { used <- useOne(ctx, keys, i) })
 				errs[g] = <-used
 				if i%100 == 0 {
 					runtime.GC()
@@ -191,6 +191,17 @@ func useMany(ctx context.Context, keys *kms.Manager) error {
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// deeper calls f at another depth of the stack, so that it grows at another place.
+func deeper(n int, f func()) {
+	var room [40]byte
+	if n == 0 {
+		f()
+	} else {
+		deeper(n-1, f)
+	}
+	runtime.KeepAlive(&room)
 }
 
 // useOne wraps and opens a data key and a small secret, and now and then rotates and wraps again.
