@@ -20,6 +20,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/objectkms/kms/encryption"
 )
 
 const chunk = 16 << 10 // of plaintext, in a stored body
@@ -189,10 +191,18 @@ func TestClientsCannotWriteTheEnvelope(t *testing.T) {
 	got, err := s.get(t, "cat.jpg")
 	require.NoError(t, err)
 	require.Equal(t, "meow", string(got))
-	value := make([]byte, 4096)
-	n, err := unix.Getxattr(s.file("cat.jpg"), "user."+envelopeAttribute, value)
+	require.Equal(t, encryption.SSES3, s.envelope(t, "cat.jpg").Mode())
+}
+
+// envelope reads what lies beside an object.
+func (s *server) envelope(t *testing.T, key string) *encryption.Envelope {
+	t.Helper()
+	text := make([]byte, 4096)
+	n, err := unix.Getxattr(s.file(key), "user."+envelopeAttribute, text)
 	require.NoError(t, err)
-	require.Greater(t, n, 100)
+	env := new(encryption.Envelope)
+	require.NoError(t, env.UnmarshalText(text[:n]))
+	return env
 }
 
 func TestAnUploadThatBreaksOffLeavesNothing(t *testing.T) {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/md5"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/stretchr/testify/require"
+
+	"github.com/objectkms/kms"
 )
 
 // multipart uploads bodies as the parts of an object, the first one twice.
@@ -74,6 +78,7 @@ func TestMultipart(t *testing.T) {
 			out, err := s.CompleteMultipartUpload(t.Context(), complete)
 			require.NoError(t, err)
 			require.True(t, strings.HasSuffix(*out.ETag, `-2"`), *out.ETag)
+			require.Equal(t, tt.name == "s3", *out.ETag == partsETag(first, second), "of MD5s with SSE-S3 only")
 			got, err := s.get(t, tt.name, tt.get)
 			require.NoError(t, err)
 			require.True(t, bytes.Equal(append(first[:len(first):len(first)], second...), got))
@@ -84,6 +89,16 @@ func TestMultipart(t *testing.T) {
 			requireAnswer(t, http.StatusRequestedRangeNotSatisfiable, "InvalidPartNumber", err)
 		})
 	}
+}
+
+// partsETag returns the ETag that clients expect of parts whose ETags are MD5s.
+func partsETag(parts ...[]byte) string {
+	var sums []byte
+	for _, part := range parts {
+		sum := md5.Sum(part)
+		sums = append(sums, sum[:]...)
+	}
+	return fmt.Sprintf(`"%x-%d"`, md5.Sum(sums), len(parts))
 }
 
 func TestPartsThatAreRefused(t *testing.T) {
@@ -192,11 +207,11 @@ func TestBucketEncryption(t *testing.T) {
 			ServerSideEncryptionConfiguration: &types.ServerSideEncryptionConfiguration{Rules: rules}})
 		return err
 	}
-	kms := types.ServerSideEncryptionRule{BucketKeyEnabled: aws.Bool(true),
+	rule := types.ServerSideEncryptionRule{BucketKeyEnabled: aws.Bool(true),
 		ApplyServerSideEncryptionByDefault: &types.ServerSideEncryptionByDefault{SSEAlgorithm: types.ServerSideEncryptionAwsKms},
 		BlockedEncryptionTypes:             &types.BlockedEncryptionTypes{EncryptionType: []types.EncryptionType{types.EncryptionTypeSseC}}}
-	requireAnswer(t, http.StatusBadRequest, "MalformedXML", set(kms, kms))
-	require.NoError(t, set(kms))
+	requireAnswer(t, http.StatusBadRequest, "MalformedXML", set(rule, rule))
+	require.NoError(t, set(rule))
 	out, err := s.put(t, "cat.jpg", []byte("meow"))
 	require.NoError(t, err)
 	require.Equal(t, types.ServerSideEncryptionAwsKms, out.ServerSideEncryption)
@@ -208,9 +223,9 @@ func TestBucketEncryption(t *testing.T) {
 	require.NoError(t, err)
 	got, err := s.GetBucketEncryption(t.Context(), &s3.GetBucketEncryptionInput{Bucket: aws.String(bucket)})
 	require.NoError(t, err)
-	rule := got.ServerSideEncryptionConfiguration.Rules[0]
-	require.Equal(t, types.ServerSideEncryptionAes256, rule.ApplyServerSideEncryptionByDefault.SSEAlgorithm)
-	require.Equal(t, kms.BlockedEncryptionTypes, rule.BlockedEncryptionTypes, "what is blocked stays so")
+	now := got.ServerSideEncryptionConfiguration.Rules[0]
+	require.Equal(t, types.ServerSideEncryptionAes256, now.ApplyServerSideEncryptionByDefault.SSEAlgorithm)
+	require.Equal(t, rule.BlockedEncryptionTypes, now.BlockedEncryptionTypes, "what is blocked stays so")
 
 	unsigned, err := s.http.Get(s.env["AWS_ENDPOINT_URL"] + "/" + bucket + "?encryption")
 	require.NoError(t, err)
@@ -222,6 +237,10 @@ func TestUpdateObjectEncryption(t *testing.T) {
 	s := newServer(t)
 	mine := newCustomerKey()
 	put, err := s.put(t, "cat.jpg", []byte("meow"))
+	require.NoError(t, err)
+	_, err = s.put(t, "with context", []byte("meow"), sseKMS, func(in *s3.PutObjectInput) {
+		in.SSEKMSEncryptionContext = aws.String(base64.StdEncoding.EncodeToString([]byte(`{"team":"cats"}`)))
+	})
 	require.NoError(t, err)
 	_, err = s.put(t, "mine", []byte("meow"), mine.put)
 	require.NoError(t, err)
@@ -239,6 +258,8 @@ func TestUpdateObjectEncryption(t *testing.T) {
 	got, err := s.get(t, "cat.jpg")
 	require.NoError(t, err)
 	require.Equal(t, "meow", string(got))
+	require.NoError(t, update("with context", arn+defaultKeyID))
+	require.Equal(t, kms.EncryptionContext{"team": "cats"}, s.envelope(t, "with context").Context())
 	requireAnswer(t, http.StatusBadRequest, "KMS.NotFoundException", update("cat.jpg", arn+"nobody"))
 	requireAnswer(t, http.StatusBadRequest, "InvalidRequest", update("mine", arn+defaultKeyID))
 	requireAnswer(t, http.StatusNotFound, "NoSuchKey", update("dog.jpg", arn+defaultKeyID))
