@@ -80,55 +80,6 @@ func (c *AWS) Put(ctx context.Context, o Object, body []byte, e Encryption) erro
 	return err
 }
 
-// PutParts stores an object in parts.
-func (c *AWS) PutParts(ctx context.Context, o Object, body []byte, e Encryption) error {
-	upload, err := c.create(ctx, o, e)
-	if err != nil {
-		return err
-	}
-	var parts []types.CompletedPart
-	for number := int32(1); len(body) > 0; number++ {
-		n := min(len(body), PartSize)
-		stored, err := c.part(ctx, o, upload, number, body[:n], e)
-		if err != nil {
-			return err
-		}
-		parts = append(parts, completedPart(number, stored))
-		body = body[n:]
-	}
-	done := &s3.CompleteMultipartUploadInput{Bucket: &o.Bucket, Key: &o.Key, UploadId: &upload, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts}}
-	done.SSECustomerAlgorithm, done.SSECustomerKey, done.SSECustomerKeyMD5 = e.customer()
-	_, err = c.S3.CompleteMultipartUpload(ctx, done)
-	return err
-}
-
-// create begins an upload and returns its id.
-func (c *AWS) create(ctx context.Context, o Object, e Encryption) (string, error) {
-	in := &s3.CreateMultipartUploadInput{Bucket: &o.Bucket, Key: &o.Key, ServerSideEncryption: types.ServerSideEncryption(e.algorithm())}
-	in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = e.customer()
-	in.SSEKMSKeyId, in.SSEKMSEncryptionContext, in.BucketKeyEnabled = e.kms()
-	out, err := c.S3.CreateMultipartUpload(ctx, in)
-	if err != nil {
-		return "", err
-	}
-	return aws.ToString(out.UploadId), nil
-}
-
-// part stores one part of an upload.
-func (c *AWS) part(ctx context.Context, o Object, upload string, number int32, body []byte, e Encryption) (*s3.UploadPartOutput, error) {
-	in := &s3.UploadPartInput{Bucket: &o.Bucket, Key: &o.Key, UploadId: &upload, PartNumber: &number, Body: bytes.NewReader(body)}
-	in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = e.customer()
-	return c.S3.UploadPart(ctx, in)
-}
-
-func completedPart(number int32, part *s3.UploadPartOutput) types.CompletedPart {
-	return types.CompletedPart{
-		PartNumber: &number, ETag: part.ETag,
-		ChecksumCRC32: part.ChecksumCRC32, ChecksumCRC32C: part.ChecksumCRC32C, ChecksumCRC64NVME: part.ChecksumCRC64NVME,
-		ChecksumSHA1: part.ChecksumSHA1, ChecksumSHA256: part.ChecksumSHA256,
-	}
-}
-
 // Get reads an object.
 func (c *AWS) Get(ctx context.Context, o Object, e Encryption) ([]byte, error) {
 	return c.get(ctx, o, nil, e)
@@ -198,15 +149,5 @@ func (c *AWS) Copy(ctx context.Context, from Object, source Encryption, to Objec
 // MakeBucket makes a bucket.
 func (c *AWS) MakeBucket(ctx context.Context, bucket string) error {
 	_, err := c.S3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &bucket})
-	return err
-}
-
-// LeaveUpload begins an upload and stores one part of it.
-func (c *AWS) LeaveUpload(ctx context.Context, o Object, body []byte, e Encryption) error {
-	upload, err := c.create(ctx, o, e)
-	if err != nil {
-		return err
-	}
-	_, err = c.part(ctx, o, upload, 1, body, e)
 	return err
 }
