@@ -83,14 +83,14 @@ func (c Config) openRing(ctx context.Context, dir *keydir.Dir) (*keyring.Ring, e
 		return nil, err
 	}
 	defer clear(root.Key)
-	memory := secret.Locked
-	if c.AllowUnlockedMemory {
-		memory = secret.Fallback
-	}
 	// Nobody can open the directory, or what is stored in it from now on, without the right root.json.
 	dir.Require(rootName, root.file)
-	keys, err := keyring.Open(store{dir}, root.Root, keyring.Options{Memory: memory})
-	if errors.Is(err, secret.ErrLock) {
+	keys, err := keyring.Open(store{dir}, root.Root, keyring.Options{Memory: secret.Locked})
+	switch {
+	case errors.Is(err, secret.ErrLock) && c.AllowUnlockedMemory:
+		c.warn(err)
+		keys, err = keyring.Open(store{dir}, root.Root, keyring.Options{Memory: secret.Plain})
+	case errors.Is(err, secret.ErrLock):
 		return nil, fmt.Errorf("%w: %w; raise the limit, or set AllowUnlockedMemory", kms.ErrInvalidConfig, err)
 	}
 	if err != nil {
@@ -103,6 +103,13 @@ func (c Config) openRing(ctx context.Context, dir *keydir.Dir) (*keyring.Ring, e
 		return nil, errors.Join(err, keys.Close())
 	}
 	return keys, nil
+}
+
+// warn logs that there is no memory to lock.
+func (c Config) warn(err error) {
+	if c.Logger != nil {
+		c.Logger.Warn("local: no memory can be locked: keys may be written to swap", "dir", c.Dir, "err", err)
+	}
 }
 
 // A store is a directory, as a Ring wants it.

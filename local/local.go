@@ -24,6 +24,7 @@ package local
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strings"
 
@@ -50,8 +51,10 @@ type Config struct {
 	// file behind that nothing is sealed under.
 	RootKeyFile string
 	// AllowUnlockedMemory permits ordinary memory for keys where the system lets the process lock
-	// none. Then keys may be written to swap. Without it Open fails.
+	// none. Then keys may be written to swap, which is logged as a warning. Without it Open fails.
 	AllowUnlockedMemory bool
+	// Logger receives what no returned error says: the warning about memory that is not locked. Nil is silent.
+	Logger *slog.Logger
 }
 
 var _ kms.BackendConfig = Config{}

@@ -3,6 +3,7 @@ package local_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -29,4 +30,5 @@ func TestWithoutLockedMemory(t *testing.T) {
 	require.Contains(t, string(out), "Configuration ")
 	require.Contains(t, string(out), "AllowUnlockedMemory")
 	require.Contains(t, string(out), "memory cannot be locked")
+	require.Equal(t, 1, strings.Count(string(out), "level=WARN msg=\"local: no memory can be locked"), "what is allowed is told: %s", out)
 }

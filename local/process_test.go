@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -209,7 +210,7 @@ func openWithoutMemory(dir string) error {
 	} else {
 		fmt.Println(kms.KindOf(err), err)
 	}
-	c.AllowUnlockedMemory = true
+	c.AllowUnlockedMemory, c.Logger = true, slog.New(slog.NewTextHandler(os.Stdout, nil))
 	b, err := c.Open(context.Background())
 	if err != nil {
 		return err

@@ -44,7 +44,7 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestLockedMemoryWorks(t *testing.T) {
-	ring, err := keyring.Open(newStore(), testRoot(), keyring.Options{Memory: secret.Fallback})
+	ring, err := keyring.Open(newStore(), testRoot(), keyring.Options{Memory: secret.Locked})
 	require.NoError(t, err)
 	createKey(t, ring, "k")
 	require.NoError(t, decrypt(t, ring, encrypt(t, ring, "k", nil), nil))

@@ -94,7 +94,7 @@ func fill() (arenas []*secret.Arena, held []secret.Slot, err error) {
 }
 
 // countArenas makes arenas until one is refused and prints their number and the refusal. It fails unless all of
-// them still work, a fallback does, and what they give back can be locked again.
+// them still work, ordinary memory does, and what they give back can be locked again.
 func countArenas() error {
 	if err := lowerLimit(); err != nil {
 		return err
@@ -104,9 +104,9 @@ func countArenas() error {
 		return fmt.Errorf("refusal: %w", refusal)
 	}
 	fmt.Println(len(arenas), refusal)
-	plain, err := secret.NewArena(512, secret.Fallback)
+	plain, err := secret.NewArena(512, secret.Plain)
 	if err != nil || plain.Locked() {
-		return fmt.Errorf("fallback: %w, or locked", err)
+		return fmt.Errorf("ordinary memory: %w, or locked", err)
 	}
 	if err := check(arenas, held); err != nil {
 		return err
@@ -232,8 +232,9 @@ func TestArenasLeaveNoMemoryBehind(t *testing.T) {
 	require.Less(t, mappings(), before+100)
 }
 
-func TestAFallbackWhereMemoryCanBeLockedIsLocked(t *testing.T) {
-	require.True(t, newArena(t, 1, secret.Fallback).Locked())
+func TestOnlyLockedMemoryIsLocked(t *testing.T) {
+	require.True(t, newArena(t, 1, secret.Locked).Locked())
+	require.False(t, newArena(t, 1, secret.Plain).Locked())
 }
 
 func TestImportingEndsCoreDumpsForGood(t *testing.T) {

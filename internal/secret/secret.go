@@ -4,9 +4,8 @@
 // dump. They lie between guard pages and are wiped when the arena is closed. A process may lock only so many bytes
 // (RLIMIT_MEMLOCK, often 64 KiB in containers), so a backend keeps all its keys in one arena.
 //
-// Where no memory can be locked, the policy Fallback takes ordinary memory instead, without an error: [Arena.Locked]
-// tells. Keys in ordinary memory are wiped just the same, but until then they may be written to swap space or to a
-// core dump, and no guard page stands before them.
+// Where no memory can be locked, the policy Plain takes ordinary memory. Keys in it are wiped just the same, but until then
+// they may be written to swap space or to a core dump, and no guard page stands before them.
 //
 // The memory comes from memguard. Importing this package therefore sets the limit for core dumps of the host process
 // (RLIMIT_CORE) to zero, for good, also where nothing but Plain is used. No goroutine is started. A host that uses
@@ -29,9 +28,8 @@ const KeySize = 32
 type Policy uint8
 
 const (
-	Locked   Policy = iota // locked memory, or none
-	Fallback               // locked memory, or ordinary memory where none can be locked
-	Plain                  // ordinary memory; memguard allocates nothing
+	Locked Policy = iota // locked memory, or none
+	Plain                // ordinary memory; memguard allocates nothing
 )
 
 // The errors of an arena. ErrLock comes with what was wanted and what the process may lock.
@@ -88,11 +86,7 @@ func newMemory(size int, p Policy) (memory, error) {
 	if p == Plain {
 		return &plainMemory{make([]byte, size)}, nil
 	}
-	m, err := lockMemory(size)
-	if err != nil && p == Fallback {
-		return &plainMemory{make([]byte, size)}, nil
-	}
-	return m, err
+	return lockMemory(size)
 }
 
 // Locked reports whether the keys lie in locked memory.

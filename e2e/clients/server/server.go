@@ -51,8 +51,11 @@ func Start(t testing.TB, opts Options) *Server {
 		if s.process != nil {
 			s.process.kill()
 		}
+		log := s.log.String()
+		if strings.Contains(log, "DATA RACE") {
+			t.Error("the server has found a data race")
+		}
 		if t.Failed() {
-			log := s.log.String()
 			t.Logf("the end of the log of %s:\n%s", s.URL, log[max(0, len(log)-logTail):])
 		}
 	})
