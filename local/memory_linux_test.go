@@ -1,6 +1,8 @@
 package local_test
 
 import (
+	"bytes"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,4 +33,12 @@ func TestWithoutLockedMemory(t *testing.T) {
 	require.Contains(t, string(out), "AllowUnlockedMemory")
 	require.Contains(t, string(out), "memory cannot be locked")
 	require.Equal(t, 1, strings.Count(string(out), "level=WARN msg=\"local: no memory can be locked"), "what is allowed is told: %s", out)
+}
+
+func TestLockedMemoryIsNoReasonForAWarning(t *testing.T) {
+	var log bytes.Buffer
+	c := config(filepath.Join(t.TempDir(), "kms"))
+	c.AllowUnlockedMemory, c.Logger = true, slog.New(slog.NewTextHandler(&log, nil))
+	open(t, c)
+	require.Empty(t, log.String())
 }
