@@ -68,6 +68,27 @@ func TestChecksums(t *testing.T) {
 	require.Equal(t, int64(4), *attributes.ObjectSize)
 }
 
+func TestWhatIsSaidOfAnObjectIsKept(t *testing.T) {
+	s := newServer(t)
+	_, err := s.put(t, "cat.jpg", []byte("meow"), func(in *s3.PutObjectInput) {
+		in.ContentEncoding, in.ContentType, in.Tagging = aws.String("gzip"), aws.String("image/jpeg"), aws.String("team=cats")
+		in.Metadata = map[string]string{"name": "Felix"}
+	})
+	require.NoError(t, err)
+	_, err = s.CopyObject(t.Context(), &s3.CopyObjectInput{Bucket: aws.String(bucket), Key: aws.String("copy.jpg"), CopySource: aws.String(bucket + "/cat.jpg")})
+	require.NoError(t, err)
+	for _, key := range []string{"cat.jpg", "copy.jpg"} {
+		head, err := s.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: aws.String(bucket), Key: &key})
+		require.NoError(t, err)
+		require.Equal(t, "gzip", *head.ContentEncoding, "and not how it was sent")
+		require.Equal(t, "image/jpeg", *head.ContentType)
+		require.Equal(t, map[string]string{"name": "Felix"}, head.Metadata)
+		tags, err := s.GetObjectTagging(t.Context(), &s3.GetObjectTaggingInput{Bucket: aws.String(bucket), Key: &key})
+		require.NoError(t, err)
+		require.Equal(t, []types.Tag{{Key: aws.String("team"), Value: aws.String("cats")}}, tags.TagSet)
+	}
+}
+
 func TestVersions(t *testing.T) {
 	s := newServer(t)
 	_, err := s.PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{Bucket: aws.String(bucket),

@@ -208,13 +208,30 @@ func (s *server) envelope(t *testing.T, key string) *encryption.Envelope {
 func TestAnUploadThatBreaksOffLeavesNothing(t *testing.T) {
 	s := newServer(t, "-tls=false")
 	signer := s3.NewPresignClient(s.Client)
-	in := &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String("cat.jpg"), ContentLength: aws.Int64(1000)}
-	signed, err := signer.PresignPutObject(t.Context(), in)
+	put, err := signer.PresignPutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String("cat.jpg"), ContentLength: aws.Int64(1000)})
 	require.NoError(t, err)
+	s.breakOff(t, put.URL)
+	_, err = s.get(t, "cat.jpg")
+	requireAnswer(t, http.StatusNotFound, "NoSuchKey", err)
+
+	upload, err := s.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: aws.String(bucket), Key: aws.String("cat.jpg")})
+	require.NoError(t, err)
+	part, err := signer.PresignUploadPart(t.Context(), &s3.UploadPartInput{Bucket: upload.Bucket, Key: upload.Key, UploadId: upload.UploadId,
+		PartNumber: aws.Int32(1), ContentLength: aws.Int64(1000)})
+	require.NoError(t, err)
+	s.breakOff(t, part.URL)
+	parts, err := s.ListParts(t.Context(), &s3.ListPartsInput{Bucket: upload.Bucket, Key: upload.Key, UploadId: upload.UploadId})
+	require.NoError(t, err)
+	require.Empty(t, parts.Parts)
+}
+
+// breakOff sends 4 of 1000 bytes to a URL.
+func (s *server) breakOff(t *testing.T, url string) {
+	t.Helper()
 	address := strings.TrimPrefix(s.env["AWS_ENDPOINT_URL"], "http://")
 	conn, err := net.Dial("tcp", address)
 	require.NoError(t, err)
-	path := strings.TrimPrefix(signed.URL, "http://"+address)
+	path := strings.TrimPrefix(url, "http://"+address)
 	fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: %s\r\nContent-Length: 1000\r\n\r\nmeow", path, address)
 	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
 	answer, _ := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -223,8 +240,6 @@ func TestAnUploadThatBreaksOffLeavesNothing(t *testing.T) {
 		answer.Body.Close()
 	}
 	require.NoError(t, conn.Close())
-	_, err = s.get(t, "cat.jpg")
-	requireAnswer(t, http.StatusNotFound, "NoSuchKey", err)
 }
 
 func TestCustomerKeysNeedTLS(t *testing.T) {

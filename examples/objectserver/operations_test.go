@@ -79,6 +79,10 @@ func TestMultipart(t *testing.T) {
 			require.NoError(t, err)
 			require.True(t, strings.HasSuffix(*out.ETag, `-2"`), *out.ETag)
 			require.Equal(t, tt.name == "s3", *out.ETag == partsETag(first, second), "of MD5s with SSE-S3 only")
+			listing, err := s.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: complete.Bucket, Prefix: &tt.name})
+			require.NoError(t, err)
+			require.Equal(t, *out.ETag, *listing.Contents[0].ETag)
+			require.Equal(t, int64(len(first)+len(second)), *listing.Contents[0].Size)
 			got, err := s.get(t, tt.name, tt.get)
 			require.NoError(t, err)
 			require.True(t, bytes.Equal(append(first[:len(first):len(first)], second...), got))
@@ -192,6 +196,7 @@ func TestAPartIsCopiedFromARange(t *testing.T) {
 	part.CopySourceRange = aws.String(fmt.Sprintf("bytes=5-%d", len(body)-1))
 	out, err := s.UploadPartCopy(t.Context(), part)
 	require.NoError(t, err)
+	require.Equal(t, types.ServerSideEncryptionAes256, out.ServerSideEncryption, "of the target")
 	complete.MultipartUpload.Parts = []types.CompletedPart{{PartNumber: aws.Int32(1), ETag: out.CopyPartResult.ETag}}
 	_, err = s.CompleteMultipartUpload(t.Context(), complete)
 	require.NoError(t, err)

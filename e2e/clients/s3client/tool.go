@@ -48,21 +48,21 @@ func (t tool) run(ctx context.Context, args ...string) ([]byte, error) {
 	stderr := &watched{text: t.retries, seen: func() { cmd.Process.Kill() }}
 	cmd.Stdout, cmd.Stderr = &stdout, stderr
 	if err := cmd.Run(); err != nil {
-		return stdout.Bytes(), fmt.Errorf("%s: %w: %s", filepath.Base(t.path), err, strings.TrimSpace(stderr.String()))
+		return stdout.Bytes(), fmt.Errorf("%s: %w: %s", filepath.Base(t.path), err, strings.TrimSpace(stderr.written.String()))
 	}
 	return stdout.Bytes(), nil
 }
 
-// watched is a buffer that calls seen when a text comes, if there is one to look for.
+// watched keeps what is written, and calls seen when a text comes, if there is one to look for.
 type watched struct {
-	bytes.Buffer
-	text string
-	seen func()
+	written bytes.Buffer
+	text    string
+	seen    func()
 }
 
 func (w *watched) Write(p []byte) (int, error) {
-	n, err := w.Buffer.Write(p)
-	if w.text != "" && strings.Contains(w.String(), w.text) {
+	n, err := w.written.Write(p)
+	if w.text != "" && strings.Contains(w.written.String(), w.text) {
 		w.seen()
 	}
 	return n, err
