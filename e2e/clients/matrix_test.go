@@ -162,19 +162,15 @@ func (sc *scenario) one(at s3client.Object, body []byte, put putFunc) {
 	}
 }
 
-// parts stores an object in parts.
+// parts stores an object in parts. A tool that does not send the customer key to complete an upload is refused: this library wants it, and S3 does not.
 func (sc *scenario) parts(at s3client.Object, body []byte) {
-	if sc.enc.Mode != s3client.SSEC || sc.c.Can(s3client.CustomerParts) {
-		sc.one(at, body, sc.c.PutParts)
-		return
+	if sc.enc.Mode == s3client.SSEC && !sc.c.Can(s3client.CustomerParts) {
+		if err := sc.c.PutParts(sc.Context(), at, body, sc.enc); err != nil {
+			require.ErrorContains(sc, err, partParameters)
+			return
+		}
 	}
-	// Tools that do not send the key to complete an upload are refused; other versions of them may send it.
-	if err := sc.c.PutParts(sc.Context(), at, body, sc.enc); err != nil {
-		require.ErrorContains(sc, err, partParameters)
-		return
-	}
-	sc.kept = append(sc.kept, kept{at, sc.enc, body})
-	readsAs(sc.T, sc.c, sc.kept[len(sc.kept)-1])
+	sc.one(at, body, sc.c.PutParts)
 }
 
 // ranges reads across the edges of chunks and of parts, and both ends.

@@ -40,8 +40,8 @@ func NewAWSCLI(at Endpoint, dir string) (*AWSCLI, error) {
 // Name returns the name of the client.
 func (c *AWSCLI) Name() string { return "aws-cli" }
 
-// Can reports whether the client has a feature.
-func (c *AWSCLI) Can(f Feature) bool { return true }
+// Can reports whether the client has a feature. Only newer versions send a customer key to complete an upload.
+func (c *AWSCLI) Can(f Feature) bool { return f != CustomerParts }
 
 // customerArgs returns the arguments of a customer key. prefix is empty or "copy-source-".
 func (e Encryption) customerArgs(prefix string) []string {

@@ -61,8 +61,8 @@ func (c *Boto3) Close() error {
 // Name returns the name of the client.
 func (c *Boto3) Name() string { return "boto3" }
 
-// Can reports whether the client has a feature.
-func (c *Boto3) Can(Feature) bool { return true }
+// Can reports whether the client has a feature. Only newer versions send a customer key to complete an upload.
+func (c *Boto3) Can(f Feature) bool { return f != CustomerParts }
 
 // args are the parameters of a call in Python.
 type args map[string]any

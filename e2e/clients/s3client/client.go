@@ -68,7 +68,7 @@ type Feature int
 // The features.
 const (
 	CustomerKeys  Feature = iota // SSE-C
-	CustomerParts                // SSE-C in parts: the key is sent to complete an upload, too, which S3 does not want and this library does
+	CustomerParts                // SSE-C in parts with every version: the key is sent to complete an upload, too
 	Contexts                     // encryption contexts
 	Ranges                       // reads of a part of an object
 	HeadTells                    // HEAD shows how an object is encrypted
