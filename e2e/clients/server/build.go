@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,16 +13,16 @@ import (
 // envBinary names a server that is built already.
 const envBinary = "KMS_OBJECTSERVER"
 
-// A built server is in a directory of its own, which goes with the test binary.
-var built = sync.OnceValues(build)
+var (
+	built    = sync.OnceValues(build)
+	buildDir string // of the server that was built, if there is one
+)
 
 // Main runs the tests of a package that starts servers, and removes the server that was built for them. A TestMain calls it.
 func Main(m *testing.M) {
 	code := m.Run()
-	if os.Getenv(envBinary) == "" {
-		if binary, err := built(); err == nil {
-			os.RemoveAll(filepath.Dir(binary))
-		}
+	if buildDir != "" {
+		os.RemoveAll(buildDir)
 	}
 	os.Exit(code)
 }
@@ -37,15 +36,14 @@ func build() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir, err := os.MkdirTemp("", "objectserver")
-	if err != nil {
+	if buildDir, err = os.MkdirTemp("", "objectserver"); err != nil {
 		return "", err
 	}
-	binary := filepath.Join(dir, "objectserver")
+	binary := filepath.Join(buildDir, "objectserver")
 	cmd := exec.Command("go", append(buildFlags, "-o", binary, ".")...)
 	cmd.Dir = source
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", errors.Join(fmt.Errorf("building the server: %w\n%s", err, out), os.RemoveAll(dir))
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return binary, nil
 }
