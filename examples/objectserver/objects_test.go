@@ -208,7 +208,7 @@ func (s *server) envelope(t *testing.T, key string) *encryption.Envelope {
 func TestAnUploadThatBreaksOffLeavesNothing(t *testing.T) {
 	s := newServer(t, "-tls=false")
 	signer := s3.NewPresignClient(s.Client)
-	put, err := signer.PresignPutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String("cat.jpg"), ContentLength: aws.Int64(1000)})
+	put, err := signer.PresignPutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String("cat.jpg"), ContentLength: aws.Int64(100_000)})
 	require.NoError(t, err)
 	s.breakOff(t, put.URL)
 	_, err = s.get(t, "cat.jpg")
@@ -217,7 +217,7 @@ func TestAnUploadThatBreaksOffLeavesNothing(t *testing.T) {
 	upload, err := s.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: aws.String(bucket), Key: aws.String("cat.jpg")})
 	require.NoError(t, err)
 	part, err := signer.PresignUploadPart(t.Context(), &s3.UploadPartInput{Bucket: upload.Bucket, Key: upload.Key, UploadId: upload.UploadId,
-		PartNumber: aws.Int32(1), ContentLength: aws.Int64(1000)})
+		PartNumber: aws.Int32(1), ContentLength: aws.Int64(100_000)})
 	require.NoError(t, err)
 	s.breakOff(t, part.URL)
 	parts, err := s.ListParts(t.Context(), &s3.ListPartsInput{Bucket: upload.Bucket, Key: upload.Key, UploadId: upload.UploadId})
@@ -225,14 +225,14 @@ func TestAnUploadThatBreaksOffLeavesNothing(t *testing.T) {
 	require.Empty(t, parts.Parts)
 }
 
-// breakOff sends 4 of 1000 bytes to a URL.
+// breakOff sends 20,000 of 100,000 bytes to a URL.
 func (s *server) breakOff(t *testing.T, url string) {
 	t.Helper()
 	address := strings.TrimPrefix(s.env["AWS_ENDPOINT_URL"], "http://")
 	conn, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	path := strings.TrimPrefix(url, "http://"+address)
-	fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: %s\r\nContent-Length: 1000\r\n\r\nmeow", path, address)
+	fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: %s\r\nContent-Length: 100000\r\n\r\n%s", path, address, random(20_000))
 	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
 	answer, _ := http.ReadResponse(bufio.NewReader(conn), nil)
 	if answer != nil {
