@@ -21,20 +21,21 @@ import (
 // adminPrefix is where the administration of keys begins. No bucket can have this name.
 const adminPrefix = "/_kms"
 
-// administration lets those through to an API who have its token.
+// administration lets those through to an API who have its token. Of others nothing is read but headers: the adaptor takes a whole body into memory.
 func administration(api http.Handler, token string) fiber.Handler {
 	api = http.StripPrefix(adminPrefix, api)
-	want := sha256.Sum256([]byte("Bearer " + token))
-	return adaptor.HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		got := sha256.Sum256([]byte(r.Header.Get("Authorization")))
-		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(http.StatusUnauthorized)
-			w.Write([]byte(`{"code":"AccessDenied","message":"want the admin token as Authorization: Bearer"}` + "\n"))
-			return
-		}
+	serve := adaptor.HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		api.ServeHTTP(w, r.WithContext(kms.WithPrincipal(r.Context(), "admin")))
 	}))
+	want := sha256.Sum256([]byte("Bearer " + token))
+	return func(ctx fiber.Ctx) error {
+		got := sha256.Sum256([]byte(ctx.Get(fiber.HeaderAuthorization)))
+		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+			ctx.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
+			return ctx.Status(http.StatusUnauthorized).SendString(`{"code":"AccessDenied","message":"want the admin token as Authorization: Bearer"}` + "\n")
+		}
+		return serve(ctx)
+	}
 }
 
 // encryptionRoutes serves ?encryption of buckets and objects, which versitygw does not. It runs before versitygw looks at signatures, and does that itself.
