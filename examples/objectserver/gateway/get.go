@@ -11,8 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/versity/versitygw/s3response"
-
-	"github.com/objectkms/kms/encryption"
 )
 
 // find opens the file of an object, with what versitygw has to say of it. A directory has no file, without an error. The output may come with an error too.
@@ -27,7 +25,7 @@ func (s *storage) find(ctx context.Context, in *s3.GetObjectInput) (*File, *s3.G
 	if !ok {
 		return nil, out, nil
 	}
-	f := &File{ID: encryption.ObjectID{Bucket: *in.Bucket, Key: *in.Key}, Size: *out.ContentLength, Attributes: attributes{storer: s.storer, file: file}, file: file}
+	f := &File{ID: objectID(*in.Bucket, *in.Key), Size: *out.ContentLength, Attributes: attributes{storer: s.storer, file: file}, file: file}
 	etag, err := f.Get(etagAttribute)
 	if err != nil {
 		return nil, nil, errors.Join(err, file.Close())

@@ -52,6 +52,9 @@ func (s *storage) ListObjectVersions(ctx context.Context, in *s3.ListObjectVersi
 
 // ListParts lists the parts of an upload.
 func (s *storage) ListParts(ctx context.Context, in *s3.ListPartsInput) (s3response.ListPartsResult, error) {
+	if err := checkUploadID(*in.UploadId); err != nil {
+		return s3response.ListPartsResult{}, err
+	}
 	out, err := s.Posix.ListParts(ctx, in)
 	if err != nil {
 		return out, err

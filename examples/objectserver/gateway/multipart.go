@@ -25,11 +25,14 @@ const uploadChecksum = "objectserver-checksum"
 // upload returns an upload by its id. It may not exist.
 func (s *storage) upload(bucket, key, id string) Upload {
 	dir := filepath.Join(posix.MetaTmpMultipartDir, fmt.Sprintf("%x", sha256.Sum256([]byte(key))), id)
-	return Upload{encryption.ObjectID{Bucket: bucket, Key: key}, id, attributes{s.storer, nil, bucket, dir}}
+	return Upload{objectID(bucket, key), id, attributes{s.storer, nil, bucket, dir}}
 }
 
 // checksumOf returns what kind of checksum an upload has, if any. It fails if the upload does not exist.
 func checksumOf(u Upload) (checksum, error) {
+	if err := checkUploadID(u.UploadID); err != nil {
+		return checksum{}, err
+	}
 	text, err := u.Get(uploadChecksum)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = s3err.GetNoSuchUploadErr(u.UploadID)
@@ -115,6 +118,9 @@ func (s *storage) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMu
 	r := s.request(ctx, *in.Bucket)
 	r.Header = customerKeyOnly{r.Header}
 	u := s.upload(*in.Bucket, *in.Key, *in.UploadId)
+	if err := checkUploadID(u.UploadID); err != nil {
+		return s3response.CompleteMultipartUploadResult{}, "", err
+	}
 	sum, err := checksumOf(u)
 	if _, gone := errors.AsType[s3err.NoSuchUploadError](err); gone {
 		out, version, err := s.Posix.CompleteMultipartUpload(ctx, in) // which answers a second time as the first

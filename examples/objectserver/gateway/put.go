@@ -31,7 +31,7 @@ func (s *storage) PutObject(ctx context.Context, in s3response.PutObjectInput) (
 }
 
 func idOf(in s3response.PutObjectInput) encryption.ObjectID {
-	return encryption.ObjectID{Bucket: *in.Bucket, Key: *in.Key}
+	return objectID(*in.Bucket, *in.Key)
 }
 
 // contentEncoding returns what is said of the object, without what is said of the transfer.
