@@ -145,8 +145,8 @@ func (s *storage) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttri
 // partList returns the numbers and sizes of the parts. Numbers are those that reads use.
 func (c *Content) partList() *s3response.ObjectParts {
 	out := &s3response.ObjectParts{MaxParts: c.Parts}
-	for _, size := range c.PartSizes {
-		out.Parts = append(out.Parts, types.ObjectPart{PartNumber: ptr(int32(len(out.Parts) + 1)), Size: &size})
+	for number, size := range c.PartSizes {
+		out.Parts = append(out.Parts, types.ObjectPart{PartNumber: ptr(int32(number)), Size: &size})
 	}
 	return out
 }
