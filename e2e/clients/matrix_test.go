@@ -319,7 +319,7 @@ func (sc *scenario) disabledKey(k kept) {
 	}
 	const code = "KMS.DisabledException"
 	sc.refused(k, k.enc, http.StatusBadRequest, code)
-	err := sc.c.Put(sc.Context(), sc.object("refused"), []byte("meow"), sc.enc)
+	err := sc.c.Put(sc.Context(), sc.object("refused"), k.body, sc.enc)
 	require.Error(sc, err)
 	if sc.c.Can(s3client.WriteExplains) {
 		require.ErrorContains(sc, err, code)
