@@ -77,7 +77,7 @@ func ParseWriteHeaders(h Header, t Transport, def BucketDefault) (*Request, erro
 	return req, nil
 }
 
-// ParseReadHeaders returns what the headers of a GetObject, HeadObject, GetObjectAttributes, UploadPart or CompleteMultipartUpload bring to open an object or upload: a
+// ParseReadHeaders returns what the headers of a GetObject, HeadObject, GetObjectAttributes or UploadPart bring to open an object or upload: a
 // customer key, or nothing. The headers that only writes have are refused. Errors and the customer key are as in [ParseWriteHeaders].
 //
 // Whether the object wants the key shows when it is opened.
@@ -91,6 +91,13 @@ func ParseReadHeaders(h Header, t Transport) (*Request, error) {
 			return nil, errHeaderNotSupported(f)
 		}
 	}
+	return parseCustomerRead(h, headerCustomer, t)
+}
+
+// ParseCompleteHeaders returns what the headers of a CompleteMultipartUpload bring to open the upload: a customer key, or nothing. How the
+// object is encrypted was said when the upload was created: the headers that say so are not looked at, since some clients repeat them here.
+// Errors and the customer key are as in [ParseWriteHeaders].
+func ParseCompleteHeaders(h Header, t Transport) (*Request, error) {
 	return parseCustomerRead(h, headerCustomer, t)
 }
 

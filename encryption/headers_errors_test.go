@@ -116,6 +116,9 @@ func TestWrongCustomerKeyHeaders(t *testing.T) {
 			req, err = encryption.ParseReadHeaders(row.h, trusted)
 			require.Nil(t, req)
 			requireAnswer(t, row.want, err)
+			req, err = encryption.ParseCompleteHeaders(row.h, trusted)
+			require.Nil(t, req)
+			requireAnswer(t, row.want, err)
 		})
 	}
 	for name, row := range customerErrors(hSource) {
@@ -150,6 +153,8 @@ func TestCustomerKeysNeedTLS(t *testing.T) {
 		_, err := encryption.ParseWriteHeaders(headers(hCustomer+name, "x"), plain, encryption.BucketDefault{})
 		requireAnswer(t, want, err)
 		_, err = encryption.ParseReadHeaders(headers(hCustomer+name, "x"), plain)
+		requireAnswer(t, want, err)
+		_, err = encryption.ParseCompleteHeaders(headers(hCustomer+name, "x"), plain)
 		requireAnswer(t, want, err)
 		_, err = encryption.ParseCopySourceHeaders(headers(hSource+name, "x"), plain)
 		requireAnswer(t, want, err)

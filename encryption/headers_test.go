@@ -110,7 +110,21 @@ func TestCustomerKeysInHeaders(t *testing.T) {
 	requireCustomerKey(t, req, err)
 	req, err = encryption.ParseReadHeaders(h, encryption.Transport{AllowPlainSSEC: true})
 	requireCustomerKey(t, req, err)
+	req, err = encryption.ParseCompleteHeaders(h, encryption.Transport{Secure: true})
+	requireCustomerKey(t, req, err)
 	req, err = encryption.ParseCopySourceHeaders(withKey(headers(), hSource, testCustomerKey), encryption.Transport{Secure: true})
+	requireCustomerKey(t, req, err)
+}
+
+// Some clients say once more what they have said when they created the upload.
+func TestACompletionIsNotAskedHowToEncrypt(t *testing.T) {
+	h := headers(hSSE, "aws:kms", hKeyID, "another", hContext, "no base64")
+	req, err := encryption.ParseCompleteHeaders(h, trusted)
+	require.NoError(t, err)
+	require.Equal(t, &encryption.Request{}, req)
+	_, err = encryption.ParseReadHeaders(h, trusted)
+	require.ErrorIs(t, err, kms.ErrInvalidRequest)
+	req, err = encryption.ParseCompleteHeaders(withKey(headers(hSSE, "AES256"), hCustomer, testCustomerKey), trusted)
 	requireCustomerKey(t, req, err)
 }
 
@@ -129,7 +143,9 @@ func TestACopyHasAKeyForTheSourceAndOneForTheTarget(t *testing.T) {
 }
 
 func TestReadsWithoutHeadersBringNothing(t *testing.T) {
-	for _, parse := range []func(encryption.Header, encryption.Transport) (*encryption.Request, error){encryption.ParseReadHeaders, encryption.ParseCopySourceHeaders} {
+	for _, parse := range []func(encryption.Header, encryption.Transport) (*encryption.Request, error){
+		encryption.ParseReadHeaders, encryption.ParseCompleteHeaders, encryption.ParseCopySourceHeaders,
+	} {
 		req, err := parse(headers(hBucketKey, "true", "Range", "bytes=0-1"), encryption.Transport{})
 		require.NoError(t, err)
 		require.Equal(t, &encryption.Request{}, req)

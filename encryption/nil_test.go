@@ -80,6 +80,7 @@ func TestNothingThatIsNilPanics(t *testing.T) {
 			return err
 		},
 		"ParseReadHeaders":        func() error { _, err := encryption.ParseReadHeaders(nil, trusted); return err },
+		"ParseCompleteHeaders":    func() error { _, err := encryption.ParseCompleteHeaders(nil, trusted); return err },
 		"ParseCopySourceHeaders":  func() error { _, err := encryption.ParseCopySourceHeaders(nil, trusted); return err },
 		"ParseBucketEncryption":   func() error { _, err := encryption.ParseBucketEncryption(nil); return err },
 		"EncryptedObject.WriteTo": func() error { o := start(t, svc, "meow"); _, err := o.WriteTo(nil); return err },

@@ -41,9 +41,8 @@ func (e *exampleUploader) create(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// open opens the upload for one request.
-func (e *exampleUploader) open(r *http.Request) (*encryption.Upload, error) {
-	req, err := encryption.ParseReadHeaders(r.Header, encryption.Transport{Secure: true, SigV4: true})
+// open opens the upload for one request, with what was parsed of its headers.
+func (e *exampleUploader) open(r *http.Request, req *encryption.Request, err error) (*encryption.Upload, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +52,8 @@ func (e *exampleUploader) open(r *http.Request) (*encryption.Upload, error) {
 
 // put is UploadPart. It stores the part, and beside it the receipt, in the place of what was there for this number.
 func (e *exampleUploader) put(w http.ResponseWriter, r *http.Request) error {
-	upload, err := e.open(r)
+	req, err := encryption.ParseReadHeaders(r.Header, encryption.Transport{Secure: true, SigV4: true})
+	upload, err := e.open(r, req, err)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,8 @@ func (e *exampleUploader) complete(w http.ResponseWriter, r *http.Request) error
 	if err := xml.NewDecoder(io.LimitReader(r.Body, 4<<20)).Decode(&list); err != nil {
 		return err
 	}
-	upload, err := e.open(r)
+	req, err := encryption.ParseCompleteHeaders(r.Header, encryption.Transport{Secure: true, SigV4: true})
+	upload, err := e.open(r, req, err)
 	if err != nil {
 		return err
 	}
