@@ -3,6 +3,7 @@ package ttlcache_test
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -319,6 +320,25 @@ func TestAValueNeverLeavesWhileItIsViewed(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// Several find the same entry late, while another one takes its place.
+func TestAnEntryLeavesOnceWhoeverFindsItLate(t *testing.T) {
+	var put, left atomic.Int64
+	c := ttlcache.New(4, time.Nanosecond, func(string, int) { left.Add(1) })
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 2000 {
+				c.View("a", func(int) {})
+				put.Add(1)
+				c.PutSince(c.Mark(), "a", 1)
+			}
+		})
+	}
+	wg.Wait()
+	c.Clear()
+	require.Equal(t, put.Load(), left.Load())
 }
 
 func BenchmarkView(b *testing.B) {
