@@ -47,6 +47,9 @@ func (o *objects) open(r *gateway.Request, f *gateway.File, req *encryption.Requ
 	if err := load(f, envelopeAttribute, env); err != nil {
 		return nil, nil, err
 	}
+	if env.Mode() == encryption.SSEKMS && !r.Transport.SigV4 {
+		return nil, nil, gateway.ErrUnsigned // a public bucket does not make a key public
+	}
 	object, err := o.service.OpenObject(r, f.ID, env, req, f.Size)
 	return object, env, err
 }

@@ -54,6 +54,5 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if s.bucketKeys {
 		options.BucketKeys.TTL = 5 * time.Minute
 	}
-	objects := &objects{service: encryption.NewService(keys, options), bucketKeys: s.bucketKeys}
-	return gateway.Serve(ctx, s.Settings, objects, adminHandler(keys), defaultKeyID, out)
+	return gateway.Serve(ctx, s.Settings, &objects{encryption.NewService(keys, options), s.bucketKeys}, adminHandler(keys), defaultKeyID, out)
 }

@@ -14,8 +14,6 @@ type objects struct {
 	bucketKeys bool
 }
 
-var _ gateway.Encryption = (*objects)(nil)
-
 // Put encrypts the body of a PUT or of a POST form.
 func (o *objects) Put(r *gateway.Request, id encryption.ObjectID, plain *gateway.Body) (*gateway.Draft, error) {
 	target, err := o.parseWrite(r)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net/http"
 	"runtime"
 	"strings"
@@ -48,4 +49,43 @@ func TestConfigurationsAreShort(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
 	require.Equal(t, http.StatusLengthRequired, response.StatusCode)
+}
+
+func TestAPublicBucketDoesNotMakeKeysPublic(t *testing.T) {
+	s := newServer(t)
+	policy := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":["s3:GetObject","s3:PutObject"],"Resource":"arn:aws:s3:::` + bucket + `/*"}]}`
+	_, err := s.PutBucketPolicy(t.Context(), &s3.PutBucketPolicyInput{Bucket: aws.String(bucket), Policy: &policy})
+	require.NoError(t, err)
+	_, err = s.put(t, "mine", []byte("meow"), sseKMS)
+	require.NoError(t, err)
+	_, err = s.put(t, "ours", []byte("meow"))
+	require.NoError(t, err)
+	call := func(method, key string) (int, string) {
+		request, err := http.NewRequestWithContext(t.Context(), method, s.env["AWS_ENDPOINT_URL"]+"/"+bucket+"/"+key, nil)
+		require.NoError(t, err)
+		response, err := s.http.Do(request)
+		require.NoError(t, err)
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		return response.StatusCode, string(body)
+	}
+	status, body := call(http.MethodGet, "mine")
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, body, "<Code>InvalidArgument</Code>")
+	status, _ = call(http.MethodHead, "mine")
+	require.Equal(t, http.StatusBadRequest, status)
+	status, body = call(http.MethodGet, "ours")
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, "meow", body)
+
+	got, err := s.get(t, "mine")
+	require.NoError(t, err)
+	require.Equal(t, "meow", string(got))
+	signed, err := s3.NewPresignClient(s.Client).PresignGetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String("mine")})
+	require.NoError(t, err)
+	response, err := s.http.Get(signed.URL)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusOK, response.StatusCode, "signed in the URL")
 }

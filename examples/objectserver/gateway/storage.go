@@ -143,6 +143,12 @@ func apiErrorOf(err error) error {
 	return apiError{s3err.APIError{Code: e.Code, Description: e.Message, HTTPStatusCode: e.Status}, e.ArgumentName, e.ArgumentValue}
 }
 
+// ErrUnsigned is for requests without a signature that want a key of the key management to be used.
+var ErrUnsigned = &encryption.Error{
+	Code: "InvalidArgument", Status: http.StatusBadRequest, ArgumentName: "Authorization", ArgumentValue: "null",
+	Message: "Requests specifying Server Side Encryption with AWS KMS managed keys require AWS Signature Version 4.",
+}
+
 func quote(etag string) string { return `"` + etag + `"` }
 
 func ptr[T any](v T) *T { return &v }
