@@ -24,12 +24,12 @@ func (o *objects) CreateUpload(r *gateway.Request, u gateway.Upload) error {
 }
 
 // openUpload goes on with an upload.
-func (o *objects) openUpload(r *gateway.Request, u gateway.Upload) (*encryption.Upload, error) {
+func (o *objects) openUpload(r *gateway.Request, u gateway.Upload, parse func(encryption.Header, encryption.Transport) (*encryption.Request, error)) (*encryption.Upload, error) {
 	state := new(encryption.UploadState)
 	if err := load(u, stateAttribute, state); err != nil {
 		return nil, err
 	}
-	req, err := encryption.ParseReadHeaders(r.Header, r.Transport)
+	req, err := parse(r.Header, r.Transport)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func (o *objects) openUpload(r *gateway.Request, u gateway.Upload) (*encryption.
 
 // UploadPart encrypts a part. Its receipt lies with its file, and with it takes the place of an earlier upload of the part.
 func (o *objects) UploadPart(r *gateway.Request, u gateway.Upload, number int, plain *gateway.Body) (*gateway.Draft, error) {
-	upload, err := o.openUpload(r, u)
+	upload, err := o.openUpload(r, u, encryption.ParseReadHeaders)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ type completion struct {
 
 // Complete begins to make an object of parts. The gateway adds those that the client names, in their order, and closes it in the end.
 func (o *objects) Complete(r *gateway.Request, u gateway.Upload) (gateway.Completion, error) {
-	upload, err := o.openUpload(r, u)
+	upload, err := o.openUpload(r, u, encryption.ParseCompleteHeaders)
 	return &completion{Upload: upload, request: r, id: u.ID}, err
 }
 

@@ -261,7 +261,8 @@ func TestWithoutEncryptionThePlaintextLiesThere(t *testing.T) {
 }
 
 func TestArgumentsThatAreRefused(t *testing.T) {
-	for _, args := range [][]string{{"-encryption=maybe"}, {"-dir", filepath.Join(os.DevNull, "x")}, {"more"}, {"-listen", "nowhere"}, {"-unknown"}} {
+	for _, args := range [][]string{{"-encryption=maybe"}, {"-encryption=off", "-listen", "0.0.0.0:0"}, {"-encryption=off", "-listen", ":0"}, {"-encryption=off", "-listen", "example.org:0"},
+		{"-dir", filepath.Join(os.DevNull, "x")}, {"more"}, {"-listen", "nowhere"}, {"-unknown"}} {
 		t.Chdir(t.TempDir())
 		require.Error(t, run(t.Context(), args, new(bytes.Buffer)), args)
 	}

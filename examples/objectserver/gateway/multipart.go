@@ -8,15 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
-
-	"github.com/objectkms/kms/encryption"
 )
 
 // uploadChecksum is the attribute of an upload with the algorithm and type of its checksum. versitygw is not told of them: it would compute those of ciphertext.
@@ -102,21 +99,9 @@ func (s *storage) uploadPart(ctx context.Context, r *Request, in *s3.UploadPartI
 	return out, nil
 }
 
-// customerKeyOnly hides the headers that some clients repeat when they complete an upload.
-type customerKeyOnly struct{ encryption.Header }
-
-// Get implements encryption.Header.
-func (h customerKeyOnly) Get(name string) string {
-	if strings.HasPrefix(name, "x-amz-server-side-encryption-customer-") {
-		return h.Header.Get(name)
-	}
-	return ""
-}
-
 // CompleteMultipartUpload makes an object of parts.
 func (s *storage) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput) (s3response.CompleteMultipartUploadResult, string, error) {
 	r := s.request(ctx, *in.Bucket)
-	r.Header = customerKeyOnly{r.Header}
 	u := s.upload(*in.Bucket, *in.Key, *in.UploadId)
 	if err := checkUploadID(u.UploadID); err != nil {
 		return s3response.CompleteMultipartUploadResult{}, "", err

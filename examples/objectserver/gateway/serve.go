@@ -39,7 +39,7 @@ func (s *Settings) AddTo(flags *flag.FlagSet) {
 	flags.StringVar(&s.listen, "listen", "127.0.0.1:9443", "`address` to serve; port 0 takes a free one")
 	flags.StringVar(&s.region, "region", "us-east-1", "`region` that clients sign for")
 	flags.BoolVar(&s.tls, "tls", true, "serve TLS; without it SSE-C is refused")
-	flags.StringVar(&s.encryption, "encryption", "on", "`on` or off; off stores plaintext and is for measuring only")
+	flags.StringVar(&s.encryption, "encryption", "on", "`on` or off; off stores plaintext, and is for measuring on a loopback address")
 }
 
 // Parse parses the arguments, and makes the directories. Paths that are not empty become absolute: Serve changes the working directory.
@@ -53,6 +53,9 @@ func (s *Settings) Parse(flags *flag.FlagSet, args []string, paths ...*string) e
 	if s.encryption != "on" && s.encryption != "off" {
 		return fmt.Errorf("-encryption is %q, want on or off", s.encryption)
 	}
+	if s.encryption == "off" && !loopback(s.listen) {
+		return fmt.Errorf("-encryption=off with -listen %s, want a loopback address such as 127.0.0.1:9443", s.listen)
+	}
 	for _, path := range append(paths, &s.Dir) {
 		if *path == "" {
 			continue
@@ -64,6 +67,12 @@ func (s *Settings) Parse(flags *flag.FlagSet, args []string, paths ...*string) e
 		*path = absolute
 	}
 	return makeDirectories(s.Dir)
+}
+
+// loopback reports whether only this machine reaches an address.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	return err == nil && net.ParseIP(host).IsLoopback()
 }
 
 // Main runs a program until it is done, or was interrupted.
