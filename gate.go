@@ -11,17 +11,12 @@ import (
 // different places, and wait for nobody while the gate is open.
 type gate struct {
 	picker stripe.Picker
-	inside [stripe.Count]insideCount
+	inside stripe.Stripes[atomic.Int64]
 	closed atomic.Bool
 
 	mu    sync.Mutex    // of what happens once the gate is closed
 	empty chan struct{} // made by close; closed when the last call has left
 	ended bool          // empty is closed
-}
-
-type insideCount struct {
-	_ [stripe.CacheLine]byte
-	n atomic.Int64
 }
 
 // A pass is what a call leaves with.
@@ -30,7 +25,7 @@ type pass struct{ stripe int }
 // enter lets a call in, unless the gate is closed.
 func (g *gate) enter() (p pass, ok bool) {
 	p = pass{g.picker.Pick()}
-	g.inside[p.stripe].n.Add(1)
+	g.inside.At(p.stripe).Add(1)
 	// Whoever counted before the gate was closed is waited for.
 	if g.closed.Load() {
 		g.leave(p)
@@ -50,12 +45,12 @@ func (g *gate) join() (p pass, ok bool) {
 	if g.ended {
 		return p, false
 	}
-	g.inside[p.stripe].n.Add(1)
+	g.inside.At(p.stripe).Add(1)
 	return p, true
 }
 
 func (g *gate) leave(p pass) {
-	g.inside[p.stripe].n.Add(-1)
+	g.inside.At(p.stripe).Add(-1)
 	if g.closed.Load() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -65,8 +60,8 @@ func (g *gate) leave(p pass) {
 
 // isEmpty reports whether nobody is inside a closed gate. Under the lock nobody can come in while it counts.
 func (g *gate) isEmpty() bool {
-	for i := range g.inside {
-		if g.inside[i].n.Load() != 0 {
+	for i := range stripe.Count {
+		if g.inside.At(i).Load() != 0 {
 			return false
 		}
 	}

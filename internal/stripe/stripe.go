@@ -9,9 +9,6 @@ import (
 // Count is the number of stripes.
 const Count = 8
 
-// CacheLine is a size that keeps what is written on one side of it from what is used on the other.
-const CacheLine = 64
-
 // A Picker picks stripes. Its zero value is ready for use.
 type Picker struct {
 	free sync.Pool // of *int; it mostly answers what was put back on the same processor

@@ -3,6 +3,7 @@ package stripe_test
 import (
 	"sync"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
@@ -43,4 +44,21 @@ func BenchmarkPick(b *testing.B) {
 			p.Pick()
 		}
 	})
+}
+
+func TestNoStripeSharesACacheLine(t *testing.T) {
+	var s struct {
+		before  int32
+		stripes stripe.Stripes[int32]
+		behind  int32
+	}
+	places := []*int32{&s.before}
+	for n := range stripe.Count {
+		places = append(places, s.stripes.At(n))
+	}
+	places = append(places, &s.behind)
+	for i, place := range places[1:] {
+		between := uintptr(unsafe.Pointer(place)) - uintptr(unsafe.Pointer(places[i])) - unsafe.Sizeof(*place)
+		require.GreaterOrEqual(t, between, uintptr(stripe.CacheLine), "in front of place %d of %d", i+1, len(places))
+	}
 }

@@ -22,7 +22,7 @@ type Cache[K comparable, V any] struct {
 
 	// Who looks holds the lock of one stripe, and who changes something holds all of them.
 	picker  stripe.Picker
-	stripes [stripe.Count]looking
+	stripes stripe.Stripes[looking]
 
 	entries   map[K]*entry[K, V]
 	used      list.List // of *entry; from the back, the next one to leave is looked for
@@ -34,7 +34,6 @@ type Cache[K comparable, V any] struct {
 
 // looking is the lock and the counts of those who look on one processor.
 type looking struct {
-	_            [stripe.CacheLine]byte
 	mu           sync.RWMutex
 	hits, misses atomic.Uint64
 }
@@ -65,18 +64,18 @@ func New[K comparable, V any](max int, ttl time.Duration, evicted func(K, V)) *C
 }
 
 func (c *Cache[K, V]) lock() {
-	for i := range c.stripes {
-		c.stripes[i].mu.Lock()
+	for i := range stripe.Count {
+		c.stripes.At(i).mu.Lock()
 	}
 }
 
 func (c *Cache[K, V]) unlock() {
-	for i := range c.stripes {
-		c.stripes[i].mu.Unlock()
+	for i := range stripe.Count {
+		c.stripes.At(i).mu.Unlock()
 	}
 }
 
-func (c *Cache[K, V]) stripe() *looking { return &c.stripes[c.picker.Pick()] }
+func (c *Cache[K, V]) stripe() *looking { return c.stripes.At(c.picker.Pick()) }
 
 // View calls see with the value of k and returns true, or returns false where there is none. The value cannot leave
 // while it is seen, but others may see it at the same time. see must not call the cache.
@@ -224,9 +223,9 @@ func (c *Cache[K, V]) Stats() Stats {
 	c.lock()
 	defer c.unlock()
 	stats := Stats{Evictions: c.evictions}
-	for i := range c.stripes {
-		stats.Hits += c.stripes[i].hits.Load()
-		stats.Misses += c.stripes[i].misses.Load()
+	for i := range stripe.Count {
+		stats.Hits += c.stripes.At(i).hits.Load()
+		stats.Misses += c.stripes.At(i).misses.Load()
 	}
 	return stats
 }
