@@ -54,7 +54,7 @@ type ImportOptions struct {
 	// SkipConflicts leaves present keys of other material as they are and goes on, where an import is else refused as a whole.
 	SkipConflicts bool
 	// ReplaceDamaged puts the key of the bundle in the place of a record that is damaged, which is a conflict else: nobody can tell
-	// whether it was the same key.
+	// whether it was the same key. A record that cannot be read, or is refused for its owner or mode, stays a conflict: it may be a good one.
 	ReplaceDamaged bool
 }
 

@@ -16,7 +16,7 @@ import (
 // Backend keeps master keys in a directory. It has all operations of [kms.Backend] and of every
 // optional interface of a backend, and is safe for concurrent use. Make one with New.
 //
-// A damaged record is ErrKeyMaterial for its own key, and hides no other. A file system that fails is
+// A damaged record is ErrKeyMaterial for its own key, and one that cannot be read ErrUnavailable; neither hides another. A file system that fails is
 // ErrUnavailable: then the former state stands. A key directory that another user could read or that was replaced by an older copy is
 // ErrPermission or ErrKeyMaterial. Where the directory was moved, replaced or deleted since it was opened, changes, lists, missing
 // keys and HealthCheck are ErrUnavailable; where its root key was changed, all but Close is ErrKeyMaterial. Both are mended by opening it anew.

@@ -5,6 +5,7 @@ package local_test
 import (
 	"bytes"
 	"io/fs"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -65,13 +66,13 @@ func TestABadSectorIsADamagedRecord(t *testing.T) {
 			c, blobs := threeKeys(t)
 			b, err := openBad(t, c, id+".json", errno)
 			require.NoError(t, err)
-			requireDamaged(t, b, blobs, id)
+			requireFailing(t, b, blobs, kms.ErrUnavailable, id)
 			_, err = b.DescribeKey(t.Context(), &kms.DescribeKeyRequest{KeyID: id})
-			require.ErrorIs(t, err, kms.ErrUnavailable, "it may be read the next time")
 			require.ErrorIs(t, err, errno)
+			require.NotErrorIs(t, err, kms.ErrKeyMaterial, "it may be read the next time")
 			create(t, b, "new")
 			blobs["new"] = wrap(t, b, "new")
-			requireDamaged(t, b, blobs, id)
+			requireFailing(t, b, blobs, kms.ErrUnavailable, id)
 		}
 	}
 }
@@ -89,7 +90,7 @@ func TestADiskOfBadSectorsOpens(t *testing.T) {
 	b, err = local.OpenIn(t.Context(), dir, c)
 	require.NoError(t, err)
 	t.Cleanup(func() { b.Close() })
-	requireDamaged(t, b, blobs, "a", "b", "c")
+	requireFailing(t, b, blobs, kms.ErrUnavailable, "a", "b", "c")
 }
 
 // A badKeysFS reads everything but records.
@@ -100,20 +101,60 @@ func (f badKeysFS) Sub(name string) (keydir.FS, error) {
 	return badSectorFS{sub, "", syscall.EIO}, err
 }
 
-// What cannot be read can be mended from a bundle, and only where that is asked.
-func TestABadSectorIsMendedFromABundle(t *testing.T) {
+// What cannot be read may be a good record, with more versions than a bundle: nothing takes its place, whatever is asked, before somebody
+// has removed it.
+func TestNothingTakesThePlaceOfWhatCannotBeRead(t *testing.T) {
 	c, blobs := threeKeys(t)
-	var bundle bytes.Buffer
 	good := open(t, c)
-	_, err := good.Export(t.Context(), &bundle, kms.ExportOptions{Key: otherKey()})
+	bundle := export(t, good)
+	_, err := good.RotateKey(t.Context(), &kms.RotateKeyRequest{KeyID: "b"})
 	require.NoError(t, err)
-	b, err := openBad(t, c, "b.json", syscall.EIO)
+	newest := wrap(t, good, "b")
+
+	unreadable, err := openBad(t, c, "b.json", syscall.EIO)
 	require.NoError(t, err)
-	options := kms.ImportOptions{Key: otherKey()}
-	_, err = b.Import(t.Context(), bytes.NewReader(bundle.Bytes()), options)
+	requireConflict(t, unreadable, bundle, "b")
+	require.NoError(t, os.Chmod(recordPath(c.Dir, "b"), 0o644))
+	requireConflict(t, open(t, c), bundle, "b")
+
+	require.NoError(t, os.Chmod(recordPath(c.Dir, "b"), 0o600))
+	b := open(t, c)
+	requireDamaged(t, b, blobs)
+	_, err = unwrap(t, b, "b", newest)
+	require.NoError(t, err, "it was good")
+
+	require.NoError(t, b.Close())
+	require.NoError(t, os.Remove(recordPath(c.Dir, "b")))
+	b = open(t, c)
+	report, err := b.Import(t.Context(), bytes.NewReader(bundle), kms.ImportOptions{Key: otherKey()})
+	require.NoError(t, err)
+	require.Equal(t, kms.ImportAdded, report.Keys[1].Outcome)
+	requireDamaged(t, b, blobs)
+}
+
+func export(t *testing.T, b *local.Backend) []byte {
+	var bundle bytes.Buffer
+	_, err := b.Export(t.Context(), &bundle, kms.ExportOptions{Key: otherKey()})
+	require.NoError(t, err)
+	return bundle.Bytes()
+}
+
+// requireConflict imports a bundle of the keys a, b and c with all that may be asked, and checks that one is left as it is.
+func requireConflict(t *testing.T, b *local.Backend, bundle []byte, id string) {
+	t.Helper()
+	options := kms.ImportOptions{Key: otherKey(), ReplaceDamaged: true}
+	_, err := b.Import(t.Context(), bytes.NewReader(bundle), options)
 	require.ErrorIs(t, err, kms.ErrKeyExists)
-	options.ReplaceDamaged = true
-	_, err = b.Import(t.Context(), bytes.NewReader(bundle.Bytes()), options)
+	options.SkipConflicts = true
+	report, err := b.Import(t.Context(), bytes.NewReader(bundle), options)
 	require.NoError(t, err)
-	requireDamaged(t, open(t, c), blobs)
+	require.Len(t, report.Keys, 3)
+	for _, key := range report.Keys {
+		if key.Key.ID == id {
+			require.Equal(t, kms.ImportConflict, key.Outcome)
+			require.Contains(t, key.Detail, "cannot be read")
+		} else {
+			require.Equal(t, kms.ImportUnchanged, key.Outcome)
+		}
+	}
 }

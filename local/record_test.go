@@ -29,6 +29,12 @@ func threeKeys(t *testing.T) (local.Config, map[string][]byte) {
 // requireDamaged checks that the keys of a directory are damaged, and that the others work.
 func requireDamaged(t *testing.T, b *local.Backend, blobs map[string][]byte, damaged ...string) {
 	t.Helper()
+	requireFailing(t, b, blobs, kms.ErrKeyMaterial, damaged...)
+}
+
+// requireFailing checks that the keys of a directory are listed as damaged and answer an error, and that the others work.
+func requireFailing(t *testing.T, b *local.Backend, blobs map[string][]byte, want error, damaged ...string) {
+	t.Helper()
 	list, err := b.ListKeys(t.Context(), &kms.ListKeysRequest{})
 	require.NoError(t, err)
 	require.Equal(t, damaged, list.Damaged)
@@ -39,11 +45,11 @@ func requireDamaged(t *testing.T, b *local.Backend, blobs map[string][]byte, dam
 	}
 	for _, id := range damaged {
 		_, err := unwrap(t, b, id, blobs[id])
-		require.ErrorIs(t, err, kms.ErrKeyMaterial)
+		require.ErrorIs(t, err, want)
 		_, err = b.RotateKey(t.Context(), &kms.RotateKeyRequest{KeyID: id})
-		require.ErrorIs(t, err, kms.ErrKeyMaterial)
+		require.ErrorIs(t, err, want)
 		_, err = b.DeleteKey(t.Context(), &kms.DeleteKeyRequest{KeyID: id, Immediate: true, ConfirmKeyID: id})
-		require.ErrorIs(t, err, kms.ErrKeyMaterial)
+		require.ErrorIs(t, err, want)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/keyring"
 )
 
 // Stamp returns a number that differs from every earlier one once any record has changed. stable
@@ -25,7 +26,7 @@ func (d *Dir) Stamp(ctx context.Context) (stamp uint64, stable bool, err error) 
 
 // Get returns the record of an id, which is the receiver's. Errors, besides those of a Dir:
 // ErrKeyNotFound, ErrInvalidRequest where the id is malformed, and ErrKeyMaterial, beside ErrPermission, where the file
-// is one that is refused, and beside ErrUnavailable where the medium does not give back what was written.
+// is one that is refused, and [keyring.ErrUnreadable], beside ErrUnavailable, where the medium does not give back what was written.
 func (d *Dir) Get(ctx context.Context, id string) (record []byte, err error) {
 	if err := kms.ValidateKeyID(id); err != nil {
 		return nil, err
@@ -55,9 +56,12 @@ func readRecord(keys FS, id string) ([]byte, error) {
 	if err == nil {
 		return record, nil
 	}
-	if err = failed("read "+keys.Path(id+suffix), err); errors.Is(err, kms.ErrPermission) || badMedium(err) {
-		// One file that cannot be read is one damaged record, and hides no other.
+	// One file that cannot be read is one record, and hides no other.
+	switch err = failed("read "+keys.Path(id+suffix), err); {
+	case errors.Is(err, kms.ErrPermission):
 		err = fmt.Errorf("%w: %w", kms.ErrKeyMaterial, err)
+	case badMedium(err):
+		err = fmt.Errorf("%w: %w", keyring.ErrUnreadable, err)
 	}
 	return nil, err
 }

@@ -29,11 +29,9 @@ func CheckRoot(ctx context.Context, r *Ring) error {
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, kms.ErrKeyNotFound), errors.Is(err, kms.ErrPermission):
+		case errors.Is(err, kms.ErrKeyNotFound), errors.Is(err, kms.ErrPermission), errors.Is(err, ErrUnreadable):
 		case errors.Is(err, kms.ErrKeyMaterial):
-			if !errors.Is(err, kms.ErrUnavailable) {
-				refused = err
-			}
+			refused = err
 		default:
 			return err
 		}

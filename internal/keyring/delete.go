@@ -76,7 +76,7 @@ func (r *Ring) RemoveExpiredKeys(ctx context.Context, now time.Time) (removed []
 			switch {
 			case gone:
 				removed = append(removed, id)
-			case errors.Is(err, kms.ErrKeyMaterial):
+			case isDamaged(err):
 				if damaged == nil {
 					damaged = err
 				}

@@ -86,7 +86,7 @@ func (r *Ring) loadAll(ctx context.Context, ids []string, listed bool) (records 
 		switch {
 		case err == nil:
 			records = append(records, rec)
-		case errors.Is(err, kms.ErrKeyMaterial):
+		case isDamaged(err):
 			damaged = append(damaged, id)
 		case !listed || !errors.Is(err, kms.ErrKeyNotFound):
 			return nil, nil, err

@@ -101,8 +101,12 @@ func (im *importing) decideAll(ctx context.Context, get func(id string) ([]byte,
 // decideRaw decides on a key, given the answer of the store to the question for its record, and the generation that the
 // record must have at least.
 func (im *importing) decideRaw(key *bundledKey, raw []byte, err error, least uint64) (verdict, error) {
-	if err != nil && !errors.Is(err, kms.ErrKeyNotFound) && !errors.Is(err, kms.ErrKeyMaterial) {
+	switch {
+	case err != nil && !errors.Is(err, kms.ErrKeyNotFound) && !isDamaged(err):
 		return verdict{}, err
+	case errors.Is(err, ErrUnreadable), errors.Is(err, kms.ErrPermission):
+		// It may be a good record, and newer than the bundle's.
+		return kept(kms.ImportConflict, "the present record cannot be read: %v", err), nil
 	}
 	var present *record
 	if raw != nil && err == nil {

@@ -8,6 +8,7 @@ package keyring
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -25,7 +26,8 @@ type Store interface {
 	// stable is false while a change is under way: then nothing that is read may be remembered.
 	Stamp(ctx context.Context) (stamp uint64, stable bool, err error)
 	// Get returns the stored record, which the receiver may keep, or ErrKeyNotFound. A record that
-	// the store can tell to be damaged is ErrKeyMaterial.
+	// the store can tell to be damaged is ErrKeyMaterial, and beside ErrPermission where it is refused for its owner or mode. One that is
+	// there and cannot be read is ErrUnreadable.
 	Get(ctx context.Context, id string) ([]byte, error)
 	// List returns the sorted ids greater than after: the first n of them, or all where there are fewer.
 	List(ctx context.Context, after string, n int) ([]string, error)
@@ -39,6 +41,10 @@ type Store interface {
 	// Close releases the store. It is called once, after all other calls have ended.
 	Close() error
 }
+
+// ErrUnreadable is of one record, beside ErrUnavailable: it is there, and the medium does not give it back, at least now. It may be a good
+// one: it hides no other record, and nothing takes its place.
+var ErrUnreadable = errors.New("record cannot be read")
 
 // Root is the key that seals the records, with its version, which is 1 or more.
 type Root struct {

@@ -114,12 +114,17 @@ func (r *Ring) listKey(ctx context.Context, id string, state kms.KeyState, resp 
 		if state == "" || state == rec.State {
 			resp.Keys = append(resp.Keys, rec.key())
 		}
-	case errors.Is(err, kms.ErrKeyMaterial):
+	case isDamaged(err):
 		resp.Damaged = append(resp.Damaged, id)
 	case !errors.Is(err, kms.ErrKeyNotFound): // deleted since it was listed
 		return err
 	}
 	return nil
+}
+
+// isDamaged reports whether an error is of one record, and says nothing about others.
+func isDamaged(err error) bool {
+	return errors.Is(err, kms.ErrKeyMaterial) || errors.Is(err, ErrUnreadable)
 }
 
 // now returns the time as records hold it: UTC, in whole seconds.
