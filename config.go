@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"time"
 )
 
@@ -53,7 +54,8 @@ type Options struct {
 	Cache CacheOptions
 	// AllowImmediateDeletion permits DeleteKey requests with Immediate.
 	AllowImmediateDeletion bool
-	// Logger receives what no returned error says, such as an attempt that is repeated. Nil is silent.
+	// Logger receives what no returned error says, such as an attempt that is repeated. Backends whose configurations are a LoggingConfig
+	// without a logger of their own write to it too: local and vault, which warn of settings that are unsafe. Nil is silent.
 	Logger *slog.Logger
 	// Observer, if set, is called after each operation. It runs in the caller's goroutine, must
 	// be safe for concurrent use, and should be quick.
@@ -130,6 +132,28 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return o
+}
+
+// withLogger returns what to open of a backend's configuration: the same with the logger, where it can be given one.
+func withLogger(cfg BackendConfig, logger *slog.Logger) BackendConfig {
+	c, ok := cfg.(LoggingConfig)
+	if !ok || logger == nil {
+		return cfg
+	}
+	// The method of an embedded configuration returns that one, without what the type around it does.
+	if logging := c.WithLogger(logger); logging != nil && valueType(logging) == valueType(cfg) {
+		return logging
+	}
+	return cfg
+}
+
+// valueType returns the type of a configuration, or of what it points to.
+func valueType(cfg BackendConfig) reflect.Type {
+	t := reflect.TypeOf(cfg)
+	if t.Kind() == reflect.Pointer {
+		return t.Elem()
+	}
+	return t
 }
 
 // Observer is called with every operation that has ended. See [Options.Observer].

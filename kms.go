@@ -15,6 +15,7 @@ package kms
 
 import (
 	"context"
+	"log/slog"
 	"time"
 )
 
@@ -68,7 +69,8 @@ type Backend interface {
 	Close() error
 }
 
-// BackendConfig is a backend's configuration: a value that opens itself.
+// BackendConfig is a backend's configuration: a value that opens itself. What else it can do is found by type assertion: [ConfigDescriber],
+// [LoggingConfig].
 type BackendConfig interface {
 	// BackendType returns a short name such as "local", for status and logs.
 	BackendType() string
@@ -78,6 +80,14 @@ type BackendConfig interface {
 	// of a ServiceManager has its turn, and none can be stopped. It may be called again,
 	// for a restart: it never destroys the secrets in the configuration.
 	Open(ctx context.Context) (Backend, error)
+}
+
+// LoggingConfig is implemented by backend configurations with a logger, which no document and no environment variable can name. What a
+// Manager opens is given [Options.Logger] this way, if there is one. The configuration that was handed in stays as it is.
+type LoggingConfig interface {
+	// WithLogger returns a copy of the configuration that logs to logger, or an equal one where it has a logger of its own. It is of
+	// the same type, or a pointer to it: one of another type is not opened, since types that embed a configuration have its method.
+	WithLogger(logger *slog.Logger) BackendConfig
 }
 
 // KeyStateChanger is implemented by backends whose keys can be disabled and enabled again.

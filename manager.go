@@ -44,14 +44,14 @@ func open(ctx context.Context, cfg Config) (*Manager, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	b, err := openBackend(ctx, cfg.Backend)
+	b, err := openBackend(ctx, withLogger(cfg.Backend, cfg.Logger))
 	if err != nil {
 		return nil, err
 	}
 	m := NewManager(b, cfg.Options)
 	m.backendType = cfg.Backend.BackendType()
 	for i, config := range cfg.Former {
-		former, err := openBackend(ctx, config)
+		former, err := openBackend(ctx, withLogger(config, cfg.Logger))
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("former backend %d: %w", i, err), m.Close())
 		}

@@ -53,11 +53,15 @@ type Config struct {
 	// AllowUnlockedMemory permits ordinary memory for keys where the system lets the process lock
 	// none. Then keys may be written to swap, which is logged as a warning. Without it Open fails.
 	AllowUnlockedMemory bool
-	// Logger receives what no returned error says: the warning about memory that is not locked. Nil is silent.
+	// Logger receives what no returned error says: the warning about memory that is not locked. Nil: Logger of
+	// [kms.Options], where a Manager opens the directory; else silent.
 	Logger *slog.Logger
 }
 
-var _ kms.BackendConfig = Config{}
+var (
+	_ kms.BackendConfig = Config{}
+	_ kms.LoggingConfig = Config{}
+)
 
 // BackendType returns "local".
 func (Config) BackendType() string { return backendType }
@@ -97,6 +101,14 @@ func errKeyFileInside() error {
 func lexicallyInside(path, dir string) bool {
 	rel, err := filepath.Rel(dir, path)
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
+// WithLogger returns the configuration with the logger, unless it has one of its own. It implements [kms.LoggingConfig].
+func (c Config) WithLogger(logger *slog.Logger) kms.BackendConfig {
+	if c.Logger == nil {
+		c.Logger = logger
+	}
+	return c
 }
 
 // Open opens the directory as New does. It may be called again, also while another Backend has the directory open.

@@ -210,12 +210,21 @@ func openWithoutMemory(dir string) error {
 	} else {
 		fmt.Println(kms.KindOf(err), err)
 	}
-	c.AllowUnlockedMemory, c.Logger = true, slog.New(slog.NewTextHandler(os.Stdout, nil))
-	b, err := c.Open(context.Background())
+	c.AllowUnlockedMemory = true
+	m, err := kms.Open(context.Background(), kms.Config{Backend: c, Options: kms.Options{Logger: slog.New(slog.NewTextHandler(os.Stdout, nil))}})
 	if err != nil {
 		return err
 	}
-	return b.Close()
+	if err := m.Close(); err != nil {
+		return err
+	}
+	fmt.Println("with a logger of its own")
+	c.Logger = slog.New(slog.NewTextHandler(os.Stdout, nil))
+	m, err = kms.Open(context.Background(), kms.Config{Backend: c, Options: kms.Options{Logger: slog.New(slog.DiscardHandler)}})
+	if err != nil {
+		return err
+	}
+	return m.Close()
 }
 
 // openInMode is a child in some FIPS mode. It says what Open answers to each kind of root key.

@@ -43,8 +43,8 @@ type Config struct {
 	AllowPlainHTTP bool
 	// MaxConcurrent is how many requests are under way at once at most; others wait. 0 means 64.
 	MaxConcurrent int
-	// Logger receives what no returned error says: warnings about certificates that are not checked, and logins and renewals that fail
-	// in the background. Nil is silent.
+	// Logger receives what no returned error says: warnings about certificates that are not checked, plain HTTP and memory that cannot be
+	// locked, and renewals that fail in the background. Nil: Logger of [kms.Options], where a Manager opens the configuration; else silent.
 	Logger *slog.Logger
 }
 
@@ -69,7 +69,10 @@ const (
 	defaultMaxConcurrent = 64
 )
 
-var _ kms.BackendConfig = Config{}
+var (
+	_ kms.BackendConfig = Config{}
+	_ kms.LoggingConfig = Config{}
+)
 
 // BackendType returns "vault-transit" or "vault-kv2".
 func (c Config) BackendType() string {
@@ -77,6 +80,14 @@ func (c Config) BackendType() string {
 		return "vault-kv2"
 	}
 	return "vault-transit"
+}
+
+// WithLogger returns the configuration with the logger, unless it has one of its own. It implements [kms.LoggingConfig].
+func (c Config) WithLogger(logger *slog.Logger) kms.BackendConfig {
+	if c.Logger == nil {
+		c.Logger = logger
+	}
+	return c
 }
 
 // withDefaults returns the configuration with every zero value replaced by what it means.
