@@ -1,16 +1,9 @@
 package encryption
 
 import (
-	"bytes"
 	"encoding/xml"
-	"io"
 	"strconv"
 )
-
-// maxBucketXML is the size in bytes of the longest configuration that is parsed.
-const maxBucketXML = 16 << 10
-
-const s3Namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 const (
 	blockedNone = "NONE"
@@ -20,46 +13,45 @@ const (
 // The elements of a ServerSideEncryptionConfiguration. Those that may stand there once are lists too, so that a second one is seen.
 type (
 	xmlConfiguration struct {
-		XMLName xml.Name     `xml:"ServerSideEncryptionConfiguration"`
-		XMLNS   string       `xml:"xmlns,attr"`
-		Rules   []xmlRule    `xml:"Rule"`
-		Unknown []xmlUnknown `xml:",any"`
+		XMLName xml.Name  `xml:"ServerSideEncryptionConfiguration"`
+		XMLNS   string    `xml:"xmlns,attr"`
+		Rules   []xmlRule `xml:"Rule"`
+		xmlText
 	}
 	xmlRule struct {
 		Default   []xmlDefault `xml:"ApplyServerSideEncryptionByDefault"`
 		BucketKey []xmlText    `xml:"BucketKeyEnabled"`
 		Blocked   []xmlBlocked `xml:"BlockedEncryptionTypes"`
-		Unknown   []xmlUnknown `xml:",any"`
+		xmlText
 	}
 	xmlDefault struct {
-		Algorithm []xmlText    `xml:"SSEAlgorithm"`
-		KeyID     []xmlText    `xml:"KMSMasterKeyID"`
-		Unknown   []xmlUnknown `xml:",any"`
+		Algorithm []xmlText `xml:"SSEAlgorithm"`
+		KeyID     []xmlText `xml:"KMSMasterKeyID"`
+		xmlText
 	}
 	xmlBlocked struct {
-		Types   []xmlText    `xml:"EncryptionType"`
-		Unknown []xmlUnknown `xml:",any"`
+		Types []xmlText `xml:"EncryptionType"`
+		xmlText
 	}
-	xmlText struct {
-		Text    string       `xml:",chardata"`
-		Unknown []xmlUnknown `xml:",any"`
-	}
-	xmlUnknown struct{ XMLName xml.Name }
 )
 
 // ParseBucketEncryption returns the configuration in the body of a PutBucketEncryption, or in what AppendXML wrote. Where it says nothing of
 // BlockedEncryptionTypes, CustomerKeys is CustomerKeysUnset, and the server keeps what the bucket has.
 //
-// What is not XML, is longer than 16 KiB, has not exactly one rule, or has an element that is not known, is MalformedXML: a server that passed over a part of
-// what it was told about encryption would promise what it does not keep. A key id with AES256 is InvalidArgument, and aws:kms:dsse
+// What is not XML, is longer than 16 KiB, has not exactly one rule, or has an element or attribute that is not known, or text that is in none of the elements for text, is MalformedXML: a server that
+// passed over a part of what it was told about encryption would promise what it does not keep. An XML declaration, comments, namespaces and attributes of
+// XMLSchema-instance may be there; a DOCTYPE may not. A key id with AES256 is InvalidArgument, and aws:kms:dsse
 // NotImplemented. Every error is an [*Error] to be answered. The key is not looked for.
 func ParseBucketEncryption(document []byte) (BucketDefault, error) {
 	var config xmlConfiguration
 	if err := decodeDocument(document, &config); err != nil {
 		return BucketDefault{}, err
 	}
-	if len(config.Rules) != 1 || len(config.Unknown) > 0 {
-		return BucketDefault{}, errConfiguration("%d rules and %d other elements, want 1 and none", len(config.Rules), len(config.Unknown))
+	if err := config.expectElements("ServerSideEncryptionConfiguration"); err != nil {
+		return BucketDefault{}, err
+	}
+	if len(config.Rules) != 1 {
+		return BucketDefault{}, errConfiguration("%d rules, want 1", len(config.Rules))
 	}
 	d, err := config.Rules[0].parse()
 	if err != nil {
@@ -71,53 +63,12 @@ func ParseBucketEncryption(document []byte) (BucketDefault, error) {
 	return d, nil
 }
 
-// decodeDocument decodes the one element of a document.
-func decodeDocument(document []byte, element any) error {
-	if len(document) > maxBucketXML {
-		return errConfiguration("%d bytes, want at most %d", len(document), maxBucketXML)
-	}
-	d := xml.NewDecoder(bytes.NewReader(document))
-	if err := d.Decode(element); err != nil {
-		return errConfiguration("no element of this name that is well-formed")
-	}
-	if err := expectEnd(d); err != nil {
-		return err
-	}
-	return checkNamespaces(document)
-}
-
-// expectEnd checks that nothing but space and comments follows: Decode stops behind the first element.
-func expectEnd(d *xml.Decoder) error {
-	for {
-		token, err := d.Token()
-		if err == io.EOF {
-			return nil
-		}
-		text, isText := token.(xml.CharData)
-		_, isComment := token.(xml.Comment)
-		if err != nil || !isComment && (!isText || len(bytes.TrimSpace(text)) > 0) {
-			return errConfiguration("something behind its end")
-		}
-	}
-}
-
-// checkNamespaces checks that all elements of a document are of S3, or of no namespace: Decode looks at their local names only.
-func checkNamespaces(document []byte) error {
-	d := xml.NewDecoder(bytes.NewReader(document))
-	for {
-		token, err := d.Token()
-		if err != nil {
-			return nil // the end: Decode was there before
-		}
-		if e, ok := token.(xml.StartElement); ok && e.Name.Space != "" && e.Name.Space != s3Namespace {
-			return errConfiguration("another namespace, want %q", s3Namespace)
-		}
-	}
-}
-
 func (r xmlRule) parse() (d BucketDefault, err error) {
-	if len(r.Unknown) > 0 || len(r.Default) > 1 || len(r.Blocked) > 1 {
-		return d, errConfiguration("an unknown or repeated element in its rule")
+	if err := r.expectElements("Rule"); err != nil {
+		return d, err
+	}
+	if len(r.Default) > 1 || len(r.Blocked) > 1 {
+		return d, errConfiguration("%d defaults and %d lists of blocked types, want at most 1", len(r.Default), len(r.Blocked))
 	}
 	d.Mode = SSES3
 	if len(r.Default) == 1 {
@@ -135,6 +86,9 @@ func (r xmlRule) parse() (d BucketDefault, err error) {
 }
 
 func (x xmlDefault) parse() (Mode, string, error) {
+	if err := x.expectElements("ApplyServerSideEncryptionByDefault"); err != nil {
+		return None, "", err
+	}
 	algorithm, err := only(x.Algorithm, "SSEAlgorithm")
 	if err != nil {
 		return None, "", err
@@ -144,8 +98,6 @@ func (x xmlDefault) parse() (Mode, string, error) {
 		return None, "", err
 	}
 	switch {
-	case len(x.Unknown) > 0:
-		return None, "", errConfiguration("an unknown element in its default")
 	case algorithm == algorithmDSSE:
 		return None, "", errMethodNotImplemented()
 	case algorithm == algorithmKMS:
@@ -159,29 +111,19 @@ func (x xmlDefault) parse() (Mode, string, error) {
 }
 
 func (x xmlBlocked) parse() (CustomerKeys, error) {
+	if err := x.expectElements("BlockedEncryptionTypes"); err != nil {
+		return CustomerKeysUnset, err
+	}
 	blocked, err := only(x.Types, "EncryptionType")
 	switch {
 	case err != nil:
 		return CustomerKeysUnset, err
-	case len(x.Unknown) == 0 && blocked == blockedNone:
+	case blocked == blockedNone:
 		return CustomerKeysAllowed, nil
-	case len(x.Unknown) == 0 && blocked == blockedSSEC:
+	case blocked == blockedSSEC:
 		return CustomerKeysBlocked, nil
 	}
 	return CustomerKeysUnset, errConfiguration("BlockedEncryptionTypes other than %s or %s", blockedNone, blockedSSEC)
-}
-
-// only returns the text of an element that may be there once, or "" where it is not.
-func only(texts []xmlText, name string) (string, error) {
-	switch {
-	case len(texts) == 0:
-		return "", nil
-	case len(texts) > 1:
-		return "", errConfiguration("%d elements %s, want at most 1", len(texts), name)
-	case len(texts[0].Unknown) > 0:
-		return "", errConfiguration("an element in its %s", name)
-	}
-	return texts[0].Text, nil
 }
 
 // AppendXML appends the configuration to dst as the body that GetBucketEncryption answers, and [ParseBucketEncryption] reads. It fails with

@@ -13,12 +13,12 @@ type (
 	xmlObjectEncryption struct {
 		XMLName xml.Name       `xml:"ObjectEncryption"`
 		SSEKMS  []xmlObjectKMS `xml:"SSE-KMS"`
-		Unknown []xmlUnknown   `xml:",any"`
+		xmlText
 	}
 	xmlObjectKMS struct {
-		KeyARN    []xmlText    `xml:"KMSKeyArn"`
-		BucketKey []xmlText    `xml:"BucketKeyEnabled"`
-		Unknown   []xmlUnknown `xml:",any"`
+		KeyARN    []xmlText `xml:"KMSKeyArn"`
+		BucketKey []xmlText `xml:"BucketKeyEnabled"`
+		xmlText
 	}
 )
 
@@ -33,15 +33,18 @@ func ParseObjectEncryption(document []byte) (*Request, error) {
 	if err := decodeDocument(document, &update); err != nil {
 		return nil, err
 	}
-	if len(update.SSEKMS) != 1 || len(update.Unknown) > 0 {
-		return nil, errConfiguration("%d elements SSE-KMS and %d others, want 1 and no others", len(update.SSEKMS), len(update.Unknown))
+	if err := update.expectElements("ObjectEncryption"); err != nil {
+		return nil, err
+	}
+	if len(update.SSEKMS) != 1 {
+		return nil, errConfiguration("%d elements SSE-KMS, want 1", len(update.SSEKMS))
 	}
 	return update.SSEKMS[0].parse()
 }
 
 func (x xmlObjectKMS) parse() (*Request, error) {
-	if len(x.Unknown) > 0 {
-		return nil, errConfiguration("an unknown element in its SSE-KMS")
+	if err := x.expectElements("SSE-KMS"); err != nil {
+		return nil, err
 	}
 	keyID, err := only(x.KeyARN, "KMSKeyArn")
 	if err != nil {
