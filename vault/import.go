@@ -14,6 +14,7 @@ import (
 	"slices"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/erase"
 )
 
 // ImportKey makes a key whose first version is the owner's material, which crosses the network wrapped under Vault's own public key. All-zero material is
@@ -41,7 +42,8 @@ func (t *transit) importMaterial(ctx context.Context, name string, material []by
 	if err != nil {
 		return err
 	}
-	ciphertext, err := wrapForImport(public, material)
+	var ciphertext []byte
+	erase.After(func() { ciphertext, err = wrapForImport(public, material) })
 	if err != nil {
 		return err
 	}

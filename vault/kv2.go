@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/erase"
 	"github.com/objectkms/kms/internal/keyring"
 	"github.com/objectkms/kms/internal/secret"
 )
@@ -33,7 +34,9 @@ func (e *kv2) RemoveExpiredKeys(ctx context.Context, now time.Time) ([]string, e
 // openKV2 opens the keyring, and makes its root key where there is neither one nor a record.
 func openKV2(ctx context.Context, c *client, cfg Config) (*kv2, error) {
 	store := &kvStore{kv: &kv{client: c, mount: cfg.KVMount, prefix: cfg.KeyPrefix}}
-	root, err := store.openRoot(ctx)
+	var root []byte
+	var err error
+	erase.After(func() { root, err = store.openRoot(ctx) })
 	if err != nil {
 		return nil, err
 	}
