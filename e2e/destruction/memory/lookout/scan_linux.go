@@ -103,7 +103,7 @@ func Scan(t *testing.T, pid int, needles []Needle) (found []Finding) {
 	defer memory.Close()
 	search := newSearch(needles)
 	for _, m := range mappings(t, pid) {
-		search.run(memory, m, func(f Finding) { found = append(found, f) })
+		require.NoError(t, search.run(memory, m, func(f Finding) { found = append(found, f) }), m.name)
 	}
 	require.Positive(t, search.bytes, "no memory was read")
 	return found
@@ -114,7 +114,7 @@ type search struct {
 	starts map[uint64][]Needle
 	may    [1 << 16]bool // by the first two bytes
 	buffer []byte
-	bytes  int64
+	bytes  int64 // that were read
 }
 
 const headSize = 8 // of a needle
@@ -129,32 +129,41 @@ func newSearch(needles []Needle) *search {
 	return s
 }
 
-// run reads a mapping piece by piece. Pieces overlap, for needles that lie across their edges.
-func (s *search) run(memory io.ReaderAt, m mapping, report func(Finding)) {
+// run reads a mapping piece by piece. Pieces overlap, for needles that lie across their edges. A page that cannot be read, such as one behind
+// the end of a mapped file, is passed over.
+func (s *search) run(memory io.ReaderAt, m mapping, report func(Finding)) error {
 	const overlap = 64
+	page := uint64(os.Getpagesize())
 	for at := m.start; at < m.end; {
-		n, err := memory.ReadAt(s.buffer[:min(uint64(len(s.buffer)), m.end-at)], int64(at))
-		piece := s.buffer[:n]
-		last := err != nil || at+uint64(n) >= m.end
-		end := len(piece) - overlap
-		if last {
-			end = len(piece) - headSize
+		want := min(uint64(len(s.buffer)), m.end-at)
+		n, err := memory.ReadAt(s.buffer[:want], int64(at))
+		switch next := at + uint64(n); {
+		case uint64(n) == want && next < m.end:
+			s.look(m, at, n-overlap, n, report)
+			at = next - overlap
+		case uint64(n) == want || errors.Is(err, syscall.EIO):
+			s.look(m, at, n, n, report)
+			at = next/page*page + page
+		default:
+			return fmt.Errorf("%d bytes at %#x, want %d: %w", n, at, want, err)
 		}
-		for i := 0; i < end; i++ {
-			if !s.may[binary.LittleEndian.Uint16(piece[i:])] {
-				continue
+	}
+	return nil
+}
+
+// look looks for needles that begin in the first bytes of a piece, which is n bytes that were read.
+func (s *search) look(m mapping, at uint64, first, n int, report func(Finding)) {
+	s.bytes += int64(first)
+	piece := s.buffer[:n]
+	for i := 0; i < min(first, n-headSize+1); i++ {
+		if !s.may[binary.LittleEndian.Uint16(piece[i:])] {
+			continue
+		}
+		for _, n := range s.starts[binary.LittleEndian.Uint64(piece[i:])] {
+			if bytes.HasPrefix(piece[i:], n.text) {
+				report(Finding{n, at + uint64(i), m})
 			}
-			for _, n := range s.starts[binary.LittleEndian.Uint64(piece[i:])] {
-				if bytes.HasPrefix(piece[i:], n.text) {
-					report(Finding{n, at + uint64(i), m})
-				}
-			}
 		}
-		if last {
-			s.bytes += int64(m.end - m.start)
-			return
-		}
-		at += uint64(end)
 	}
 }
 
@@ -167,6 +176,8 @@ func ScanFile(t *testing.T, path string, needles []Needle) (found []Finding) {
 	info, err := file.Stat()
 	require.NoError(t, err)
 	require.Greater(t, info.Size(), int64(1<<20), "a core dump of a Go program is larger")
-	newSearch(needles).run(file, mapping{end: uint64(info.Size()), name: path}, func(f Finding) { found = append(found, f) })
+	search := newSearch(needles)
+	require.NoError(t, search.run(file, mapping{end: uint64(info.Size()), name: path}, func(f Finding) { found = append(found, f) }))
+	require.Equal(t, info.Size(), search.bytes, "all of the dump was read")
 	return found
 }
