@@ -174,12 +174,13 @@ func announce(s Settings, creds credentials, address, defaultKeyID string, out i
 const usage = `In another shell:
 
   . %s
-  aws s3 mb s3://photos
-  aws s3 cp cat.jpg s3://photos/                         # SSE-S3
-  aws s3 cp cat.jpg s3://photos/ --sse aws:kms --sse-kms-key-id "$KMS_DEFAULT_KEY_ID"
+  s3() { aws --endpoint-url "$AWS_ENDPOINT_URL" s3 "$@"; }    # from 2.13 on the AWS CLI finds the endpoint itself
+  s3 mb s3://photos
+  s3 cp cat.jpg s3://photos/                            # SSE-S3
+  s3 cp cat.jpg s3://photos/ --sse aws:kms --sse-kms-key-id "$KMS_DEFAULT_KEY_ID"
   head -c 32 /dev/urandom > my.key
-  aws s3 cp cat.jpg s3://photos/mine.jpg --sse-c AES256 --sse-c-key fileb://my.key
-  aws s3 cp s3://photos/mine.jpg . --sse-c AES256 --sse-c-key fileb://my.key
+  s3 cp cat.jpg s3://photos/mine.jpg --sse-c AES256 --sse-c-key fileb://my.key
+  s3 cp s3://photos/mine.jpg . --sse-c AES256 --sse-c-key fileb://my.key
 
 The keys are administered at %s:
 
