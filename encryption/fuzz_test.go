@@ -16,7 +16,7 @@ import (
 	"github.com/objectkms/kms/encryption"
 )
 
-// What reads and sources of copies bring along is a customer key or nothing, or an error of S3's that does not show the key.
+// What reads, completions of uploads and sources of copies bring along is a customer key or nothing, or an error of S3's that does not show the key.
 func FuzzParseReadHeaders(f *testing.F) {
 	c := withKey(headers(), "", testCustomerKey)
 	f.Add(c.Get("Algorithm"), c.Get("Key"), c.Get("Key-Md5"), "", true, false)
@@ -25,33 +25,54 @@ func FuzzParseReadHeaders(f *testing.F) {
 	f.Add("", "", "", "AES256", true, false)
 	f.Add("", "", "", "", false, true)
 	f.Fuzz(func(t *testing.T, algorithm, encoded, sum, method string, secure, source bool) {
-		parse, prefix := encryption.ParseReadHeaders, hCustomer
+		prefix := hCustomer
 		if source {
-			parse, prefix = encryption.ParseCopySourceHeaders, "X-Amz-Copy-Source-Server-Side-Encryption-Customer-"
+			prefix = "X-Amz-Copy-Source-Server-Side-Encryption-Customer-"
 		}
 		h := getter{}
 		for name, value := range map[string]string{prefix + "algorithm": algorithm, prefix + "key": encoded, prefix + "key-md5": sum, hSSE: method} {
 			h[strings.ToLower(name)] = value
 		}
-		req, err := parse(h, encryption.Transport{Secure: secure})
-		if err != nil {
-			require.Nil(t, req)
-			require.Equal(t, 400, encryption.S3Error(err).Status)
-			if len(encoded) > 32 {
-				require.NotContains(t, err.Error()+encryption.S3Error(err).ArgumentValue, encoded)
-			}
+		transport := encryption.Transport{Secure: secure}
+		if source {
+			req, err := encryption.ParseCopySourceHeaders(h, transport)
+			requireCustomerKeyOrNothing(t, req, err, secure, algorithm, encoded, sum)
 			return
 		}
-		require.True(t, method == "" || source, "headers of writes are refused, and those of the target not looked at")
-		if algorithm+encoded+sum == "" {
-			require.Equal(t, &encryption.Request{}, req)
+		req, err := encryption.ParseCompleteHeaders(h, transport)
+		requireCustomerKeyOrNothing(t, req, err, secure, algorithm, encoded, sum)
+		read, readErr := encryption.ParseReadHeaders(h, transport)
+		requireCustomerKeyOrNothing(t, read, readErr, secure, algorithm, encoded, sum)
+		if method == "" {
+			require.Equal(t, err, readErr)
 			return
 		}
-		require.True(t, secure)
-		require.Equal(t, encryption.SSEC, req.Mode)
-		require.Equal(t, encoded, base64.StdEncoding.EncodeToString(req.CustomerKey.Bytes()))
-		require.Equal(t, 32, req.CustomerKey.Len())
+		require.Error(t, readErr, "headers of writes are refused in reads, and passed over where an upload is completed")
+		delete(h, strings.ToLower(hSSE))
+		_, without := encryption.ParseCompleteHeaders(h, transport)
+		require.Equal(t, without, err)
 	})
+}
+
+// requireCustomerKeyOrNothing checks what was parsed of three headers.
+func requireCustomerKeyOrNothing(t *testing.T, req *encryption.Request, err error, secure bool, algorithm, encoded, sum string) {
+	t.Helper()
+	if err != nil {
+		require.Nil(t, req)
+		require.Equal(t, 400, encryption.S3Error(err).Status)
+		if len(encoded) > 32 {
+			require.NotContains(t, err.Error()+encryption.S3Error(err).ArgumentValue, encoded)
+		}
+		return
+	}
+	if algorithm+encoded+sum == "" {
+		require.Equal(t, &encryption.Request{}, req)
+		return
+	}
+	require.True(t, secure)
+	require.Equal(t, encryption.SSEC, req.Mode)
+	require.Equal(t, encoded, base64.StdEncoding.EncodeToString(req.CustomerKey.Bytes()))
+	require.Equal(t, 32, req.CustomerKey.Len())
 }
 
 // A named key is the one of that id, or of an ARN that ends with it: nothing else leads to it.
