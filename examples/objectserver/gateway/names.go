@@ -1,12 +1,18 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
+	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/gofiber/fiber/v3"
+	versity "github.com/versity/versitygw/backend"
+	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/s3api/utils"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
@@ -37,11 +43,52 @@ func (s *storage) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipar
 	return s.Posix.AbortMultipartUpload(ctx, in)
 }
 
-// DeleteObjects refuses keys as other requests do. Here they come in the body.
+// checkNames refuses versions and keys of the URL, and of the source of a copy.
+func checkNames(ctx fiber.Ctx) error {
+	for _, id := range ctx.Request().URI().QueryArgs().PeekMulti("versionId") {
+		if err := checkVersionID(string(id)); err != nil {
+			return err
+		}
+	}
+	decoded, err := url.PathUnescape(string(ctx.Request().URI().PathOriginal()))
+	if err != nil {
+		return err
+	}
+	if err := checkReserved(decoded); err != nil {
+		return err
+	}
+	_, key, version, err := versity.ParseCopySource(ctx.Get("X-Amz-Copy-Source"))
+	if err != nil {
+		return nil // there is none, or one that versitygw refuses
+	}
+	return cmp.Or(checkReserved(key), checkVersionID(version))
+}
+
+// checkVersionID refuses an id that no version can have: it is a name in base32. versitygw takes any 26 bytes for one, also "../../../../../../root.key".
+func checkVersionID(id string) error {
+	if id != "null" && strings.Trim(id, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") != "" {
+		return s3err.GetInvalidArgumentErr(s3err.InvalidArgVersionId, id)
+	}
+	return nil
+}
+
+// checkReserved refuses what would lie among the parts of uploads, and what no file is called.
+func checkReserved(key string) error {
+	if strings.Contains(key, "\x00") || slices.Contains(strings.Split(key, "/"), posix.MetaTmpDir) {
+		return s3err.GetAPIError(s3err.ErrBadRequest)
+	}
+	return nil
+}
+
+// DeleteObjects refuses keys and versions as other requests do. Here they come in the body.
 func (s *storage) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (s3response.DeleteResult, error) {
 	for _, object := range in.Delete.Objects {
-		if !utils.IsObjectNameValid(aws.ToString(object.Key)) {
+		key := aws.ToString(object.Key)
+		if !utils.IsObjectNameValid(key) {
 			return s3response.DeleteResult{}, s3err.GetAPIError(s3err.ErrBadRequest)
+		}
+		if err := cmp.Or(checkReserved(key), checkVersionID(aws.ToString(object.VersionId))); err != nil {
+			return s3response.DeleteResult{}, err
 		}
 	}
 	return s.Posix.DeleteObjects(ctx, in)

@@ -18,6 +18,7 @@ import (
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/embedgw"
 	"github.com/versity/versitygw/s3api"
+	"github.com/versity/versitygw/s3api/controllers"
 	"github.com/versity/versitygw/s3api/middlewares"
 )
 
@@ -113,6 +114,7 @@ func Serve(ctx context.Context, s Settings, e Encryption, admin http.Handler, de
 		S3Options: []s3api.Option{
 			s3api.WithMiddleware(adminPrefix, administration(admin, creds.AdminToken)),
 			s3api.WithMiddleware("/", restOfChunks),
+			s3api.WithMiddleware("/", controllers.WrapMiddleware(checkNames, nil, nil)),
 			s3api.WithMiddleware("/", objects.encryptionRoutes(root, s.region)),
 			s3api.WithOnListen(func() {
 				if announced = announce(s, creds, address, defaultKeyID, out); announced != nil {
