@@ -93,9 +93,9 @@ func (v *Victim) Ready(t *testing.T) {
 	t.Helper()
 	line, err := v.out.ReadString('\n')
 	if err != nil {
-		v.Cmd.Wait()
+		v.Cmd.Wait() // and with it all that the victim has to say is in Errors
+		require.NoError(t, err, v.Errors.String())
 	}
-	require.NoError(t, err, v.Errors.String())
 	require.Equal(t, "ready\n", line)
 }
 
