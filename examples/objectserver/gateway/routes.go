@@ -22,9 +22,6 @@ import (
 // adminPrefix is where the administration of keys begins. No bucket can have this name.
 const adminPrefix = "/_kms"
 
-// maxDocument is the size of the longest configuration that is read.
-const maxDocument = 64 << 10
-
 // administration lets those through to an API who have its token. Of others nothing is read but headers: the adaptor takes a whole body into memory.
 func administration(api http.Handler, token string) fiber.Handler {
 	api = http.StripPrefix(adminPrefix, api)
@@ -45,7 +42,7 @@ func administration(api http.Handler, token string) fiber.Handler {
 // encryptionRoutes serves ?encryption of buckets and objects, which versitygw does not. It runs before versitygw looks at signatures, and does that itself.
 func (s *storage) encryptionRoutes(root middlewares.RootUserConfig, region string) fiber.Handler {
 	accounts := auth.NewIAMServiceSingle(auth.Account{Access: root.Access, Secret: root.Secret, Role: auth.RoleAdmin})
-	serve := controllers.ProcessHandlers(s.serveEncryption, "encryption", new(controllers.Services), shortBody, middlewares.DecodeURL,
+	serve := controllers.ProcessHandlers(s.serveEncryption, "encryption", new(controllers.Services), middlewares.DecodeURL,
 		middlewares.VerifyPresignedV4Signature(root, accounts, region, false),
 		middlewares.VerifyV4Signature(root, accounts, region, false, true, false),
 		middlewares.VerifyChecksums(false, false, false))
@@ -55,17 +52,6 @@ func (s *storage) encryptionRoutes(root middlewares.RootUserConfig, region strin
 		}
 		return serve(ctx)
 	}
-}
-
-// shortBody refuses what would take too much memory. The length has to be told before.
-func shortBody(ctx fiber.Ctx) error {
-	switch n := ctx.Request().Header.ContentLength(); {
-	case n == -1:
-		return s3err.GetAPIError(s3err.ErrMissingContentLength)
-	case n > maxDocument:
-		return s3err.GetMaxMessageLengthExceeded(maxDocument)
-	}
-	return nil
 }
 
 // serveEncryption is one of these requests, with its signature verified. There is one account, which may do everything.

@@ -107,17 +107,23 @@ func Serve(ctx context.Context, s Settings, e Encryption, admin http.Handler, de
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var announced error // of the callback, which returns none
+	var server *s3api.S3ApiServer
 	root := middlewares.RootUserConfig{Access: creds.AccessKey, Secret: creds.SecretKey}
 	config := &embedgw.Config{
 		RootUserAccess: root.Access, RootUserSecret: root.Secret, Region: s.region, Ports: []string{address},
 		MaxConnections: 10 * maxRequests, MaxRequests: maxRequests, MultipartMaxParts: 10_000, KeepAlive: true, Quiet: true,
 		S3Options: []s3api.Option{
+			func(s *s3api.S3ApiServer) { server = s },
 			s3api.WithMiddleware(adminPrefix, administration(admin, creds.AdminToken)),
 			s3api.WithMiddleware("/", restOfChunks),
 			s3api.WithMiddleware("/", controllers.WrapMiddleware(checkNames, nil, nil)),
+			s3api.WithMiddleware("/", controllers.WrapMiddleware(limitBodies, nil, nil)),
 			s3api.WithMiddleware("/", objects.encryptionRoutes(root, s.region)),
 			s3api.WithOnListen(func() {
-				if announced = announce(s, creds, address, defaultKeyID, out); announced != nil {
+				if announced = streamForms(server); announced == nil {
+					announced = announce(s, creds, address, defaultKeyID, out)
+				}
+				if announced != nil {
 					stop()
 				}
 			}),
