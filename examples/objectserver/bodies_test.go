@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"crypto/tls"
 	"io"
 	"net/http"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -65,6 +68,24 @@ func TestFieldsOfFormsAreShort(t *testing.T) {
 	short := begin + strings.Repeat("k", 60<<10) + end
 	_, answer = s.send(t, http.MethodPost, "/"+bucket, kind, strings.NewReader(short), int64(len(short)))
 	require.Contains(t, answer, "<Code>InvalidArgument</Code>", "there is no file")
+}
+
+func TestFieldsOfFormsComeSoon(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for 5 seconds, which -short does not")
+	}
+	s := newServer(t)
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(s.env["AWS_ENDPOINT_URL"], "https://"), s.http.Transport.(*http.Transport).TLSClientConfig)
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
+	const head = "POST /" + bucket + " HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\nContent-Type: multipart/form-data; boundary=b\r\n\r\n"
+	_, err = io.WriteString(conn, head+"--b\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\n"+strings.Repeat("k", 10<<10))
+	require.NoError(t, err)
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusBadRequest, answer.StatusCode)
+	require.True(t, answer.Close)
 }
 
 // zeros reads zeros without end.

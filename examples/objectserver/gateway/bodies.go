@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/gofiber/fiber/v3"
 	"github.com/valyala/fasthttp"
@@ -21,6 +22,9 @@ const (
 	maxDocument = 64 << 10
 	maxList     = 8 << 20 // of keys to delete, or of the parts of an upload
 )
+
+// fieldsTimeout is how long a form may take to come to its file. Who sends it is known only then, and it takes a place among the requests.
+const fieldsTimeout = 5 * time.Second
 
 // streamForms makes forms bodies as others are. Without it they are read before anybody looks at a signature, and their files lie in clear in the
 // directory for temporary files.
@@ -53,6 +57,9 @@ func limitBodies(ctx fiber.Ctx) error {
 		limit = maxList
 	case ctx.Method() == http.MethodPost && ctx.Request().Header.ContentLength() >= 0 && !hasAny(args, "uploads", "restore", "select"):
 		if kind, params, err := mime.ParseMediaType(ctx.Get(fiber.HeaderContentType)); err == nil && kind == fiber.MIMEMultipartForm {
+			conn := ctx.RequestCtx().Conn()
+			conn.SetReadDeadline(time.Now().Add(fieldsTimeout))
+			defer conn.SetReadDeadline(time.Time{})
 			return limitFields(ctx.Request(), params["boundary"])
 		}
 	}
@@ -94,6 +101,9 @@ func limitFields(request *fasthttp.Request, boundary string) error {
 	}
 	if err != nil && read.Len() == maxDocument {
 		return s3err.GetMaxMessageLengthExceeded(maxDocument)
+	}
+	if err != nil {
+		return err
 	}
 	*stream = io.MultiReader(&read, form)
 	return nil
