@@ -262,7 +262,8 @@ func TestWithoutEncryptionThePlaintextLiesThere(t *testing.T) {
 
 func TestArgumentsThatAreRefused(t *testing.T) {
 	for _, args := range [][]string{{"-encryption=maybe"}, {"-encryption=off", "-listen", "0.0.0.0:0"}, {"-encryption=off", "-listen", ":0"}, {"-encryption=off", "-listen", "example.org:0"},
-		{"-dir", filepath.Join(os.DevNull, "x")}, {"more"}, {"-listen", "nowhere"}, {"-unknown"}} {
+		{"-dir", filepath.Join(os.DevNull, "x")}, {"more"}, {"-listen", "nowhere"}, {"-unknown"},
+		{"-listen", "127.0.0.1:0", "-vault-token-file", "token"}, {"-listen", "127.0.0.1:0", "-vault", "https://127.0.0.1:1"}} {
 		t.Chdir(t.TempDir())
 		require.Error(t, run(t.Context(), args, new(bytes.Buffer)), args)
 	}
