@@ -23,7 +23,7 @@ func (o *objects) Get(r *gateway.Request, f *gateway.File, want gateway.Want) (*
 	if err != nil {
 		return nil, err
 	}
-	defer object.Close() // a reader of it goes on
+	defer object.Close() // the body stays readable
 	c := &gateway.Content{Size: object.Size(), Parts: object.Parts(), PartSizes: env.PartSizes()}
 	if want.Part > 0 {
 		c.Offset, c.Length, err = object.Part(want.Part)

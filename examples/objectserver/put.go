@@ -38,7 +38,7 @@ func (o *objects) parseWrite(r *gateway.Request) (*encryption.Request, error) {
 
 // encrypt makes a stored body of plaintext. Behind its last byte stands what belongs beside it, and takes the name of the object together with it.
 func (o *objects) encrypt(r *gateway.Request, id encryption.ObjectID, target *encryption.Request, plain *gateway.Body) (*gateway.Draft, error) {
-	target.PlainSize = plain.Size
+	target.PlainSize = plain.Size // 0 for a form, which tells no more than a limit
 	object, err := o.service.EncryptStream(r, id, target, plain)
 	if err != nil {
 		return nil, err

@@ -22,9 +22,9 @@ import (
 
 // Names become paths of files. What is here keeps those in their bucket that versitygw does not look at.
 
-// objectID returns an object by the name of its file, which several keys may be for: "a//b" is "a/b", also to the encryption.
+// objectID returns an object by the name of its file.
 func objectID(bucket, key string) encryption.ObjectID {
-	return encryption.ObjectID{Bucket: bucket, Key: strings.TrimPrefix(path.Clean("/"+key), "/")}
+	return encryption.ObjectID{Bucket: bucket, Key: path.Clean(key)}
 }
 
 // checkUploadID refuses an id that no upload can have, such as "../..".
@@ -54,14 +54,15 @@ func checkNames(ctx fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	if err := checkReserved(decoded); err != nil {
+	_, key, _ := strings.Cut(strings.TrimPrefix(decoded, "/"), "/") // behind the bucket
+	if err := checkKey(key); err != nil {
 		return err
 	}
 	_, key, version, err := versity.ParseCopySource(ctx.Get("X-Amz-Copy-Source"))
 	if err != nil {
 		return nil // there is none, or one that versitygw refuses
 	}
-	return cmp.Or(checkReserved(key), checkVersionID(version))
+	return cmp.Or(checkKey(key), checkVersionID(version))
 }
 
 // checkVersionID refuses an id that no version can have: it is a name in base32. versitygw takes any 26 bytes for one, also "../../../../../../root.key".
@@ -72,9 +73,13 @@ func checkVersionID(id string) error {
 	return nil
 }
 
-// checkReserved refuses what would lie among the parts of uploads, and what no file is called.
-func checkReserved(key string) error {
-	if strings.Contains(key, "\x00") || slices.Contains(strings.Split(key, "/"), posix.MetaTmpDir) {
+// checkKey refuses what is no file, what would lie among the parts of uploads, and second names of one file: "a//b" is "a/b" to the file system, and
+// not to those who count versions by the key.
+func checkKey(key string) error {
+	if key == "" {
+		return nil // the bucket
+	}
+	if strings.Contains(key, "\x00") || slices.Contains(strings.Split(key, "/"), posix.MetaTmpDir) || path.Clean("/"+key) != "/"+strings.TrimSuffix(key, "/") {
 		return s3err.GetAPIError(s3err.ErrBadRequest)
 	}
 	return nil
@@ -87,7 +92,7 @@ func (s *storage) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) 
 		if !utils.IsObjectNameValid(key) {
 			return s3response.DeleteResult{}, s3err.GetAPIError(s3err.ErrBadRequest)
 		}
-		if err := cmp.Or(checkReserved(key), checkVersionID(aws.ToString(object.VersionId))); err != nil {
+		if err := cmp.Or(checkKey(key), checkVersionID(aws.ToString(object.VersionId))); err != nil {
 			return s3response.DeleteResult{}, err
 		}
 	}

@@ -16,7 +16,7 @@ const emptyMD5 = "d41d8cd98f00b204e9800998ecf8427e"
 
 // PutObject serves a PUT or a POST form.
 func (s *storage) PutObject(ctx context.Context, in s3response.PutObjectInput) (out s3response.PutObjectOutput, err error) {
-	if err := checkReserved(*in.Key); err != nil { // of a form
+	if err := checkKey(*in.Key); err != nil { // of a form
 		return out, err
 	}
 	r := s.request(ctx, *in.Bucket)
