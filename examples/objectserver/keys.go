@@ -19,7 +19,7 @@ const defaultKeyID = "objectserver"
 func openKeys(ctx context.Context, s settings) (*kms.ServiceManager, error) {
 	config := kms.Config{Options: kms.Options{DefaultKeyID: defaultKeyID}}
 	config.Backend = local.Config{Dir: filepath.Join(s.Dir, "keys"), RootKeyFile: filepath.Join(s.Dir, "root.key")}
-	if s.vault.Address != "" {
+	if s.vault.Address != "" || s.token.Path != "" { // one of them alone is refused
 		s.vault.Auth = s.token
 		config.Backend = s.vault
 	}

@@ -45,9 +45,6 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err := s.Parse(flags, args, &s.token.Path, &s.vault.TLS.CAFile); err != nil {
 		return err
 	}
-	if s.vault.Address == "" && s.token.Path != "" {
-		return errors.New("-vault-token-file is there and -vault is not, want both or none")
-	}
 	keys, err := openKeys(ctx, s)
 	if err != nil {
 		return err
