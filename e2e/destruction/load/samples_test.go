@@ -17,7 +17,7 @@ import (
 // A sample is what the process takes at a moment when nothing goes on.
 type sample struct {
 	heap        int // bytes that are alive, but for stored bodies
-	resident    int // bytes; 0 where the system does not tell
+	resident    int // bytes; 0 where the system does not tell, and with the race detector
 	goroutines  int
 	descriptors int // 0 where the system does not tell
 }
@@ -39,7 +39,7 @@ func takeSample(stored, few int) sample {
 	if open, err := os.ReadDir("/proc/self/fd"); err == nil {
 		s.descriptors = len(open)
 	}
-	if statm, err := os.ReadFile("/proc/self/statm"); err == nil {
+	if statm, err := os.ReadFile("/proc/self/statm"); err == nil && !detectsRaces {
 		if fields := bytes.Fields(statm); len(fields) > 1 {
 			pages, _ := strconv.Atoi(string(fields[1]))
 			s.resident = pages*os.Getpagesize() - stored
