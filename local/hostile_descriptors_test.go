@@ -18,43 +18,141 @@ import (
 	"github.com/objectkms/kms/local"
 )
 
+// most is how many descriptors are left at most: with so many all succeeds.
+const most = 11
+
 // withoutDescriptors is a child that runs out of descriptors, and gets them back.
 func withoutDescriptors(dir string) error {
-	ctx := context.Background()
-	b, err := local.New(ctx, config(dir))
+	b, err := local.New(context.Background(), config(dir))
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	if _, err := b.CreateKey(ctx, &kms.CreateKeyRequest{KeyID: "k"}); err != nil {
+	other, err := local.New(context.Background(), config(dir))
+	if err != nil {
 		return err
 	}
-	failed := 0
-	for spare := range 12 {
-		id := fmt.Sprint("n", spare)
-		files, err := exhaust(spare)
-		if err != nil {
-			return err
-		}
-		_, readErr := b.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: "missing"})
-		_, openErr := local.New(ctx, config(dir))
-		_, createErr := b.CreateKey(ctx, &kms.CreateKeyRequest{KeyID: id})
-		_, cachedErr := b.GenerateDataKey(ctx, &kms.GenerateDataKeyRequest{KeyID: "k"})
-		for _, f := range files {
-			f.Close()
-		}
-		if createErr != nil {
-			failed++
-		}
-		if err := errors.Join(typed("read", readErr, kms.ErrKeyNotFound), typed("open", openErr), typed("create", createErr), typed("use", cachedErr),
-			existsOnlyIf(ctx, b, id, createErr == nil)); err != nil {
+	defer other.Close()
+	failed := map[string]int{}
+	for spare := range most + 1 {
+		if err := lackDescriptors(dir, b, other, spare, failed); err != nil {
 			return fmt.Errorf("with %d descriptors: %w", spare, err)
 		}
 	}
-	if failed == 0 || failed == 12 {
-		return fmt.Errorf("%d of 12 changes failed, want some", failed)
+	for name := range changesOfKeys {
+		if failed[name] == 0 || failed[name] == most+1 {
+			return fmt.Errorf("%s has failed %d of %d times, want some", name, failed[name], most+1)
+		}
 	}
 	return nil
+}
+
+// changesOfKeys are calls that change the key of an id, which is there, but for the one that makes it.
+var changesOfKeys = map[string]func(ctx context.Context, b *local.Backend, id string) error{
+	"create": func(ctx context.Context, b *local.Backend, id string) error {
+		_, err := b.CreateKey(ctx, &kms.CreateKeyRequest{KeyID: id})
+		return err
+	},
+	"rotate": func(ctx context.Context, b *local.Backend, id string) error {
+		_, err := b.RotateKey(ctx, &kms.RotateKeyRequest{KeyID: id})
+		return err
+	},
+	"disable": func(ctx context.Context, b *local.Backend, id string) error {
+		_, err := b.DisableKey(ctx, &kms.DisableKeyRequest{KeyID: id})
+		return err
+	},
+	"tag": func(ctx context.Context, b *local.Backend, id string) error {
+		_, err := b.TagKey(ctx, &kms.TagKeyRequest{KeyID: id, Tags: map[string]string{"x": "y"}})
+		return err
+	},
+	"schedule": func(ctx context.Context, b *local.Backend, id string) error {
+		_, err := b.DeleteKey(ctx, &kms.DeleteKeyRequest{KeyID: id})
+		return err
+	},
+	"delete": func(ctx context.Context, b *local.Backend, id string) error {
+		_, err := b.DeleteKey(ctx, &kms.DeleteKeyRequest{KeyID: id, Immediate: true, ConfirmKeyID: id})
+		return err
+	},
+}
+
+// lackDescriptors makes all calls of b while so many descriptors are left. What b reads was made by the other one, so that it has to look into files. It
+// counts the changes that failed.
+func lackDescriptors(dir string, b, other *local.Backend, spare int, failed map[string]int) error {
+	ctx := context.Background()
+	id := func(change string) string { return fmt.Sprint(change, "-", spare) }
+	before, changed := map[string]string{}, map[string]error{}
+	for change := range changesOfKeys {
+		if change != "create" {
+			if err := changesOfKeys["create"](ctx, other, id(change)); err != nil {
+				return err
+			}
+		}
+		before[change] = description(ctx, other, id(change))
+	}
+	look, err := looks(ctx, dir, b, other, id)
+	if err != nil {
+		return err
+	}
+	files, err := exhaust(spare)
+	if err != nil {
+		return err
+	}
+	err = look()
+	for change, do := range changesOfKeys {
+		changed[change] = do(ctx, b, id(change))
+	}
+	for _, f := range files {
+		f.Close()
+	}
+	for change, end := range changed {
+		if end != nil {
+			failed[change]++
+		}
+		for _, reader := range []*local.Backend{b, other} {
+			if after := description(ctx, reader, id(change)); (after == before[change]) != (end != nil) {
+				err = errors.Join(err, fmt.Errorf("%s: answered %v, and the key was %s and is %s", change, end, before[change], after))
+			}
+		}
+		err = errors.Join(err, typed(change, end))
+	}
+	return err
+}
+
+// looks returns a function that makes the calls which change nothing. Nothing that is there may be missing, damaged or wrong for them.
+func looks(ctx context.Context, dir string, b, other *local.Backend, id func(change string) string) (func() error, error) {
+	wrapped, err := other.Encrypt(ctx, &kms.EncryptRequest{KeyID: id("rotate"), Plaintext: []byte("text")})
+	if err != nil {
+		return nil, err
+	}
+	all, err := other.ListKeys(ctx, &kms.ListKeysRequest{Limit: 1000})
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		_, missing := b.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: "missing"})
+		_, described := b.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: id("tag")})
+		_, decrypted := b.Decrypt(ctx, &kms.DecryptRequest{Ciphertext: wrapped.Ciphertext})
+		_, generated := b.GenerateDataKey(ctx, &kms.GenerateDataKeyRequest{KeyID: id("disable")})
+		list, listed := b.ListKeys(ctx, &kms.ListKeysRequest{Limit: 1000})
+		if listed == nil && (len(list.Damaged) > 0 || len(list.Keys) != len(all.Keys)) {
+			listed = fmt.Errorf("%d keys and damaged %v, want %d keys", len(list.Keys), list.Damaged, len(all.Keys))
+		}
+		another, opened := local.New(ctx, config(dir))
+		if opened == nil {
+			opened = another.Close()
+		}
+		return errors.Join(typed("describe what is missing", missing, kms.ErrKeyNotFound), typed("describe", described), typed("decrypt", decrypted),
+			typed("generate", generated), typed("list", listed), typed("open", opened))
+	}, nil
+}
+
+// description says how a key is.
+func description(ctx context.Context, b *local.Backend, id string) string {
+	resp, err := b.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: id})
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprint(resp.Key)
 }
 
 // exhaust opens files until only so many more can be opened.
@@ -87,27 +185,13 @@ func typed(what string, err error, also ...error) error {
 	return fmt.Errorf("%s: got %w, want ErrUnavailable", what, err)
 }
 
-func existsOnlyIf(ctx context.Context, b *local.Backend, id string, want bool) error {
-	_, err := b.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: id})
-	if want {
-		return err
-	}
-	if !errors.Is(err, kms.ErrKeyNotFound) {
-		return fmt.Errorf("%s after an error: got %w, want ErrKeyNotFound", id, err)
-	}
-	return nil
-}
-
 func TestWithoutDescriptorsIsUnavailable(t *testing.T) {
 	dir := newDir(t)
 	cmd := child(t, "descriptors", dir)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	require.NoError(t, cmd.Run(), &out)
-	b := open(t, config(dir))
-	_, err := b.DescribeKey(t.Context(), &kms.DescribeKeyRequest{KeyID: "k"})
-	require.NoError(t, err)
-	create(t, b, "after")
+	create(t, open(t, config(dir)), "after")
 	entries, err := os.ReadDir(filepath.Join(dir, "keys"))
 	require.NoError(t, err)
 	for _, e := range entries {
