@@ -22,7 +22,7 @@ type answer struct {
 
 // newAnswer checks that a response is one of Vault's. It takes raw over, also with an error.
 func newAnswer(resp *http.Response, raw []byte, req *request) (*answer, error) {
-	a := &answer{status: resp.StatusCode, body: bytes.TrimSpace(raw), location: resp.Header.Get("Location")}
+	a := &answer{status: resp.StatusCode, body: bytes.Trim(raw, " \t\r\n"), location: resp.Header.Get("Location")}
 	success := a.status >= 200 && a.status <= 299
 	if success && (len(a.body) == 0 || json.Valid(a.body)) {
 		return a, nil

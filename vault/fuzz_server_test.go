@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -62,6 +63,11 @@ func FuzzServer(f *testing.F) {
 	}
 	f.Add(false, byte(3), byte(0), 200, `{"data":{"keys":["../k","k","",null,7]}}`)
 	f.Add(true, byte(2), byte(0), 200, `{"data":{"data":{"record":"{}"},"metadata":{"version":18446744073709551615}}}`)
+	f.Add(true, byte(3), byte(0), 200, `{"data":{"keys":["k","l","m"]}}`)
+	for at := range byte(3) {
+		f.Add(true, byte(4), at, 200, `{"data":{"data":{"deleted":true},"metadata":{"version":1152921504606846976}}}`)
+		f.Add(true, byte(4), at, 200, `{"data":{"data":{"deleted":true},"metadata":{"version":3}}}`)
+	}
 	f.Add(false, byte(6), byte(0), 200, `{"data":{"batch_results":[{"ciphertext":"vault:v1:AAAA"},{"error":"x"}]}}`)
 	f.Fuzz(func(t *testing.T, kv bool, call, at byte, status int, answer string) {
 		fake, engine := newFakeVault(), vault.Transit
@@ -73,9 +79,9 @@ func FuzzServer(f *testing.F) {
 		blob := encrypt(t, b, "k", nil)
 		b = fake.open(t, engine)
 		status = 200 + int(uint(status)%400)
-		n := byte(0)
+		var n atomic.Int32 // a list asks for several records at once
 		fake.before = func(string, string, []byte) (int, string) {
-			if n++; n == at%8+1 {
+			if n.Add(1) == int32(at%8)+1 {
 				return status, answer
 			}
 			return 0, ""

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -267,6 +268,27 @@ func TestARecordThatDisappearsIsMissed(t *testing.T) {
 	require.ErrorIs(t, err, kms.ErrKeyMaterial)
 	_, err = b.GenerateDataKey(t.Context(), &kms.GenerateDataKeyRequest{KeyID: "k"})
 	require.ErrorIs(t, err, kms.ErrKeyMaterial)
+}
+
+// A version of so many that no memory holds a list of those before it.
+func TestADeletedKeyHasNoMoreVersionsThanCanBeDestroyed(t *testing.T) {
+	for version, want := range map[string]error{"3": nil, "1048576": nil, "1048577": kms.ErrUnavailable, "1152921504606846976": kms.ErrUnavailable} {
+		f := newFakeVault()
+		b := f.open(t, vault.KV2)
+		said := false
+		f.set(func(_, path string, _ []byte) (int, string) {
+			if said || path != "secret/data/objectkms/keys/k" {
+				return 0, ""
+			}
+			said = true
+			return 200, `{"data":{"data":{"deleted":true},"metadata":{"version":` + version + `}}}`
+		}, nil)
+		f.took()
+		_, err := b.CreateKey(t.Context(), &kms.CreateKeyRequest{KeyID: "k"})
+		require.True(t, said)
+		require.ErrorIs(t, err, want, version)
+		require.Equal(t, want == nil, slices.Contains(f.took(), "POST secret/destroy/objectkms/keys/k"), version)
+	}
 }
 
 func TestMountsAreLookedAt(t *testing.T) {

@@ -87,8 +87,14 @@ func (s *kvStore) checkNew(ctx context.Context, id string) error {
 	return fmt.Errorf("%w: the record of %s is gone from Vault, and its history is still there", kms.ErrKeyMaterial, id)
 }
 
+// maxFormer is how many former versions of an entry are destroyed at most: a version for each change that a key ever had.
+const maxFormer = 1 << 20
+
 // destroy destroys in Vault all that is left of a key whose entry says, in the version given, that it was deleted.
 func (s *kvStore) destroy(ctx context.Context, id string, version uint64) error {
+	if version > maxFormer {
+		return errAnswer("has version %d of the record of %s, want at most %d", version, id, maxFormer)
+	}
 	kept, err := s.history(ctx, id)
 	if err != nil {
 		return err

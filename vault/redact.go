@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // What is kept of a server's messages.
@@ -27,7 +28,7 @@ func redact(messages []string, req *request) []string {
 	replacer := strings.NewReplacer(replace...)
 	safe := []string{}
 	for _, m := range messages[:min(len(messages), maxMessages)] {
-		m = strings.Join(strings.FieldsFunc(replacer.Replace(m), func(r rune) bool { return !unicode.IsPrint(r) || r == ' ' }), " ")
+		m = strings.Join(strings.FieldsFunc(replacer.Replace(m), isGap), " ")
 		if len(m) > maxMessageSize {
 			m = strings.ToValidUTF8(m[:maxMessageSize], "") + "…"
 		}
@@ -35,6 +36,9 @@ func redact(messages []string, req *request) []string {
 	}
 	return safe
 }
+
+// isGap reports whether a character separates words. What is no text does: to leave it out could join the halves of a secret.
+func isGap(r rune) bool { return !unicode.IsPrint(r) || r == ' ' || r == utf8.RuneError }
 
 // stringsIn returns all strings among the values of a JSON text.
 func stringsIn(body []byte) []string {
