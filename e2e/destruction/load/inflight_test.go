@@ -102,9 +102,19 @@ func TestALoadFromBeforeADeletionIsNotOfTheKeyThatIsMadeAgain(t *testing.T) {
 		require.NoError(t, changes["delete"].do(t.Context(), m))
 		_, err = m.CreateKey(t.Context(), &kms.CreateKeyRequest{KeyID: "k"})
 		require.NoError(t, err)
+		const after = 100
+		later := make(chan error, after)
+		for range after {
+			go func() { later <- unwrap(t.Context(), m, wrapped, plaintext) }()
+		}
+		synctest.Wait()
+		require.Empty(t, later, "all loads are under way")
 		close(h.let)
 		if err := <-answers; err != nil {
 			require.True(t, errors.Is(err, kms.ErrKeyNotFound) || errors.Is(err, kms.ErrDecrypt), fmt.Sprint(err))
+		}
+		for range after {
+			require.ErrorIs(t, <-later, kms.ErrDecrypt, "began when there was the new key")
 		}
 		require.ErrorIs(t, unwrap(t.Context(), m, wrapped, plaintext), kms.ErrDecrypt)
 	})
