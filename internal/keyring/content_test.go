@@ -3,6 +3,7 @@ package keyring_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -133,13 +134,16 @@ func TestParametersOfABundleAreBounded(t *testing.T) {
 	}
 }
 
+// Of a bundle nothing is taken that was not sealed under its key, and of what was sealed all or nothing.
 func FuzzBundle(f *testing.F) {
-	for _, content := range [][]byte{contentOf(0), contentOf(1, someKey), contentOf(2, someKey, edited(`"a"`, `"b"`))} {
+	for _, content := range [][]byte{contentOf(0), contentOf(1, someKey), contentOf(2, someKey, edited(`"a"`, `"b"`)), contentOf(2, someKey, edited(`:7`, `:0`))} {
 		f.Add(content, []byte("x"))
 	}
 	f.Add([]byte{0, 0, 0, 2, '{', '}'}, []byte(`{"bundle":1,"kdf":"hkdf-sha512","params":"","salt":"`+strings.Repeat("A", 43)+"=\"}\n"))
+	f.Add([]byte(nil), []byte(`{"bundle":1,"kdf":"argon2id","params":"m=65536,t=3,p=4","salt":"`+strings.Repeat("A", 43)+"=\"}\n"))
 	f.Fuzz(func(t *testing.T, content, raw []byte) {
-		if keys, materials, again, err := keyring.ParseContent(content); err == nil {
+		keys, materials, again, parseErr := keyring.ParseContent(content)
+		if parseErr == nil {
 			_, twice, same, err := keyring.ParseContent(again)
 			require.NoError(t, err)
 			require.Equal(t, materials, twice)
@@ -149,5 +153,23 @@ func FuzzBundle(f *testing.F) {
 		if again, message, err := keyring.CutHead(raw); err == nil {
 			require.Equal(t, raw, append(again, message...))
 		}
+
+		store := newStore()
+		ring := openOther(t, store)
+		_, err := ring.Import(t.Context(), bytes.NewReader(raw), kms.ImportOptions{Key: bundleKey()})
+		require.True(t, errors.Is(err, kms.ErrKeyMaterial) || errors.Is(err, kms.ErrDecrypt) || errors.Is(err, kms.ErrInvalidConfig), err)
+		require.Zero(t, store.writes)
+
+		sealed, err := keyring.SealBundle(bundleKey(), content)
+		require.NoError(t, err)
+		report, err := ring.Import(t.Context(), bytes.NewReader(sealed), kms.ImportOptions{Key: bundleKey()})
+		require.Equal(t, parseErr == nil, err == nil, "%v, and as a bundle %v", parseErr, err)
+		if err != nil {
+			require.ErrorIs(t, err, kms.ErrKeyMaterial)
+			require.Zero(t, store.writes)
+			return
+		}
+		require.Len(t, report.Keys, keys)
+		require.Len(t, listKeys(t, ring), min(keys, 100), "none is damaged")
 	})
 }
