@@ -3,6 +3,7 @@ package keyring_test
 import (
 	"bytes"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -22,6 +23,8 @@ func FuzzRecord(f *testing.F) {
 	f.Add(good)
 	f.Add([]byte(text))
 	f.Add([]byte(withVersions(f, text, "k", 3)))
+	f.Add([]byte(strings.Replace(text, `"generation":`, `"generation":1844674407370955161`, 1)))
+	f.Add([]byte(strings.Replace(text, `"Enabled"`, `"PendingDeletion","deletion":"2000-01-01T00:00:00Z"`, 1)))
 	f.Add([]byte(`{"record":,"seal":"` + string(bytes.Repeat([]byte("A"), 96)) + "\"}\n"))
 	f.Add([]byte(`{"versions":[{},{},{},{}]}`))
 	f.Add([]byte(`{"tags":{"":""}}`))
@@ -33,6 +36,9 @@ func FuzzRecord(f *testing.F) {
 		if _, err := keyring.RecordGeneration(raw); err != nil {
 			require.ErrorIs(t, err, kms.ErrKeyMaterial)
 		}
+		// A ring remembers the generations that it has seen, and would refuse whatever comes after a high one.
+		store := newStore()
+		ring := openRing(t, store)
 		store.put("k", raw)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
