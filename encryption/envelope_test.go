@@ -299,6 +299,8 @@ func FuzzParseEnvelope(f *testing.F) {
 	f.Add("objectkms-envelope", rawEnvelope(1, 1, 1, "k", nil, 1, 5, 1), int64(77))
 	f.Add("objectkms-envelope", rawEnvelope(1, 2, 0, "key", encctx.Append(nil, map[string]string{"a": "1"}), 1, 5, 80), int64(77))
 	f.Add("", rawEnvelope(1, 3, 0, "", nil, 1, 0, 0), int64(72))
+	f.Add("objectkms-envelope", envelopeOfLayout(partsLayout(run(1, 2, 5))), 2*encryption.StoredSize(5))
+	f.Add("objectkms-envelope", envelopeOfLayout(partsLayout(run(1, 2, 5))), encryption.StoredSize(10))
 	f.Fuzz(func(t *testing.T, name string, raw []byte, size int64) {
 		env, err := encryption.ParseEnvelope(map[string]string{name: base64.RawURLEncoding.EncodeToString(raw)})
 		if err != nil {
@@ -307,9 +309,17 @@ func FuzzParseEnvelope(f *testing.F) {
 		}
 		require.Equal(t, raw, binaryForm(t, env))
 		info, err := encryption.Info(env, size)
-		require.Equal(t, size == encryption.StoredSize(env.PlainSize()), err == nil)
+		parts, stored := 0, int64(0)
+		for _, partSize := range env.PartSizes() {
+			parts, stored = parts+1, stored+encryption.StoredSize(partSize)
+		}
+		if parts == 0 {
+			stored = encryption.StoredSize(env.PlainSize())
+		}
+		require.Equal(t, size == stored, err == nil)
 		if err == nil {
 			require.Equal(t, env.PlainSize(), info.PlainSize)
+			require.Equal(t, parts, info.Parts)
 		}
 	})
 }
