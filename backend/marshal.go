@@ -10,7 +10,7 @@ import (
 // configuration under a seal of his own, or sends it to an admin API. What JSON cannot say, such as Options.Authorize and the loggers, is left out.
 //
 // The caller destroys the result. A backend of somebody else's is ErrUnsupported, and what JSON cannot hold, such as a timeout of half a second or a passphrase that is
-// not UTF-8, ErrInvalidConfig.
+// not UTF-8, ErrInvalidConfig. So is a document of more than 1 MiB, which nobody would read.
 func MarshalConfig(cfg kms.Config) (*kms.Secret, error) {
 	w := new(writer)
 	r, err := requestOf(cfg)
@@ -23,6 +23,9 @@ func MarshalConfig(cfg kms.Config) (*kms.Secret, error) {
 	case err != nil:
 		clear(w.buf)
 		return nil, asInvalid(err)
+	case len(w.buf) > maxDocument:
+		clear(w.buf)
+		return nil, asInvalid(invalid("", "the document has %d bytes, want at most %d", len(w.buf), maxDocument))
 	}
 	return kms.NewSecret(w.buf), nil
 }

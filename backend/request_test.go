@@ -3,6 +3,7 @@ package backend_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -177,6 +178,30 @@ func TestConfigsWithoutADocument(t *testing.T) {
 	cfg.Former = []kms.BackendConfig{vault.Config{Address: "https://v:1\xff"}}
 	_, err = backend.MarshalConfig(cfg)
 	requireInvalid(t, err, "address: not UTF-8")
+}
+
+// What is written can be read, up to the last byte.
+func TestADocumentThatNobodyWouldReadIsNotWritten(t *testing.T) {
+	cfg := kms.Config{Backend: local.Config{Dir: "/k", Passphrase: secretOf(strings.Repeat("x", 1<<20))}}
+	_, err := backend.MarshalConfig(cfg)
+	requireInvalid(t, err, "want at most 1048576")
+	frame := len(`{"backend_type":"local","key_dir":"/k","passphrase":""}`)
+	for _, size := range []int{1<<20 - frame, 1<<20 - frame + 1} {
+		cfg.Backend = local.Config{Dir: "/k", Passphrase: secretOf(strings.Repeat("x", size))}
+		doc, err := backend.MarshalConfig(cfg)
+		if frame+size > 1<<20 {
+			requireInvalid(t, err, "the document has 1048577 bytes, want at most 1048576")
+			continue
+		}
+		require.NoError(t, err)
+		again, err := backend.ParseConfig(doc.Bytes())
+		require.NoError(t, err)
+		requireSame(t, cfg, again)
+	}
+	// A line end has two bytes in the document that is read, and six in the one that would be written.
+	cfg = parse(t, `{"backend_type":"local","key_dir":"/k","passphrase":"`+strings.Repeat(`\n`, 1<<18)+`"}`)
+	_, err = backend.MarshalConfig(cfg)
+	requireInvalid(t, err, "want at most 1048576")
 }
 
 func TestMarshalKeepsWhatZeroValuesMean(t *testing.T) {
