@@ -28,11 +28,6 @@ func seeds() []string {
 // A character takes up to six times as many bytes in a document that is written as in one that is read: one of more bytes than this may become too long.
 const certainlyWritten = 1 << 17
 
-// tooLong is a document that is read, and is too long when it is written.
-func tooLong() string {
-	return `{"backend_type":"local","key_dir":"/k","passphrase":"` + strings.Repeat(`\n`, 1<<18) + `"}`
-}
-
 // requireRoundTrip checks that a configuration that came in so many bytes can be written and read again. It reports whether that was not too long.
 func requireRoundTrip(t *testing.T, cfg kms.Config, size int) bool {
 	t.Helper()
@@ -54,7 +49,6 @@ func FuzzParseConfig(f *testing.F) {
 	for _, seed := range seeds() {
 		f.Add([]byte(seed))
 	}
-	f.Add([]byte(tooLong()))
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		before := bytes.Clone(doc)
 		cfg, err := backend.ParseConfig(doc)
@@ -100,7 +94,6 @@ func FuzzConfigureRequest(f *testing.F) {
 	for _, seed := range seeds() {
 		f.Add([]byte(seed))
 	}
-	f.Add([]byte(tooLong()))
 	// Passphrases that the request shows whatever the passphrase is.
 	f.Add([]byte(`{"backend_type":"local","key_dir":"abcdefghijklmnopqrst","passphrase":"\u0061bcdefghijklmnopqrst"}`))
 	f.Add([]byte(`{"backend_type":"local","passphrase":"backend_type\":\"local"}`))
@@ -169,7 +162,6 @@ func FuzzConfigFromEnv(f *testing.F) {
 	} {
 		f.Add(lines)
 	}
-	f.Add("BACKEND=local\nKEY_DIR=/k\nLOCAL_PASSPHRASE=" + strings.Repeat(`"`, 1<<18))
 	f.Fuzz(func(t *testing.T, lines string) {
 		setenv(t)
 		for line := range strings.Lines(lines) {
