@@ -133,6 +133,7 @@ func FuzzWrappingKey(f *testing.F) {
 			return
 		}
 		require.GreaterOrEqual(t, key.N.BitLen(), minWrappingKey)
+		require.LessOrEqual(t, key.N.BitLen(), maxWrappingKey)
 		der, err := x509.MarshalPKIXPublicKey(key)
 		require.NoError(t, err)
 		again, err := parseWrappingKey(string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})))

@@ -76,8 +76,11 @@ func (t *transit) wrappingKey(ctx context.Context) (*rsa.PublicKey, error) {
 	return public, nil
 }
 
-// minWrappingKey is the size in bits of the smallest RSA key that material is wrapped under; Vault's has 4,096.
-const minWrappingKey = 3072
+// The sizes in bits of RSA keys that material is wrapped under; Vault's has 4,096. One of 256 Ki takes half a minute, which no context ends.
+const (
+	minWrappingKey = 3072
+	maxWrappingKey = 16384
+)
 
 func parseWrappingKey(text string) (*rsa.PublicKey, error) {
 	block, _ := pem.Decode([]byte(text))
@@ -89,8 +92,8 @@ func parseWrappingKey(text string) (*rsa.PublicKey, error) {
 		return nil, errors.New("is no public key")
 	}
 	public, ok := key.(*rsa.PublicKey)
-	if !ok || public.N.BitLen() < minWrappingKey {
-		return nil, fmt.Errorf("is not RSA of %d bits or more", minWrappingKey)
+	if !ok || public.N.BitLen() < minWrappingKey || public.N.BitLen() > maxWrappingKey {
+		return nil, fmt.Errorf("is not RSA of %d to %d bits", minWrappingKey, maxWrappingKey)
 	}
 	return public, nil
 }

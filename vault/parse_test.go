@@ -8,6 +8,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"math"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -62,7 +64,18 @@ func TestAWrappingKeyMustBeALargeRSAKey(t *testing.T) {
 	require.NoError(t, err)
 	der, err := x509.MarshalPKIXPublicKey(&small.PublicKey)
 	require.NoError(t, err)
+	sized := func(bits uint) string {
+		n := new(big.Int).Lsh(big.NewInt(1), bits-1)
+		der, err := x509.MarshalPKIXPublicKey(&rsa.PublicKey{N: n.Add(n, big.NewInt(1)), E: math.MaxInt32})
+		require.NoError(t, err)
+		return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+	}
+	for _, good := range []uint{3072, 4096, 16384} {
+		_, err := parseWrappingKey(sized(good))
+		require.NoError(t, err, "%d bits", good)
+	}
 	for _, bad := range []string{
+		sized(3071), sized(16385), sized(1 << 20),
 		string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})), "", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
 		`-----BEGIN PUBLIC KEY-----
 MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEf83OJ3D2xF1Bg8vub9tLe1gHMzV7
