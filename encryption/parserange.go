@@ -1,6 +1,7 @@
 package encryption
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -46,10 +47,16 @@ func splitRange(header string) (first, last string, ok bool) {
 	switch {
 	case !ok || first+last == "" || strings.Trim(first+last, "0123456789") != "":
 		return "", "", false
-	case first != "" && last != "" && atoi(last) < atoi(first):
+	case first != "" && last != "" && less(last, first):
 		return "", "", false
 	}
 	return first, last, true
+}
+
+// less compares numbers of digits only, also those that no int64 holds.
+func less(a, b string) bool {
+	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
+	return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) < 0
 }
 
 // atoi returns a number of digits only, or the largest one where it is larger.
