@@ -10,7 +10,7 @@ import (
 // configuration under a seal of his own, or sends it to an admin API. What JSON cannot say, such as Options.Authorize and the loggers, is left out.
 //
 // The caller destroys the result. A backend of somebody else's is ErrUnsupported, and what JSON cannot hold, such as a timeout of half a second or a passphrase that is
-// not UTF-8, ErrInvalidConfig. So is a document of more than 1 MiB, which nobody would read.
+// not UTF-8 or reads "[secret]", ErrInvalidConfig. So is a document of more than 1 MiB, which nobody would read.
 func MarshalConfig(cfg kms.Config) (*kms.Secret, error) {
 	w := new(writer)
 	r, err := requestOf(cfg)

@@ -178,6 +178,9 @@ func TestConfigsWithoutADocument(t *testing.T) {
 	cfg.Former = []kms.BackendConfig{vault.Config{Address: "https://v:1\xff"}}
 	_, err = backend.MarshalConfig(cfg)
 	requireInvalid(t, err, "address: not UTF-8")
+	cfg.Former = []kms.BackendConfig{local.Config{Dir: "/k", Passphrase: secretOf("[secret]")}}
+	_, err = backend.MarshalConfig(cfg)
+	requireInvalid(t, err, "passphrase: it is the sign for a secret")
 }
 
 // What is written can be read, up to the last byte.

@@ -18,13 +18,16 @@ func readSecret(value []byte) (*kms.Secret, error) {
 	case len(text) == 0:
 		return nil, errors.New("empty")
 	case string(text) == hidden:
-		return nil, errors.New("it is the sign for a secret that is not shown, want the secret itself")
+		return nil, errors.New(isHidden)
 	}
 	return kms.NewSecret(text), nil
 }
 
 // hidden is how a kms.Secret shows itself. Whoever sends a summary back must not get this text as a passphrase.
 const hidden = "[secret]"
+
+// isHidden is the problem of that text.
+const isHidden = "it is the sign for a secret that is not shown, want the secret itself"
 
 // masterKeySize is the size of a root key in bytes.
 const masterKeySize = 32

@@ -17,6 +17,9 @@ type writer struct {
 	err    error
 }
 
+// notUTF8 is the problem of a text that JSON cannot hold.
+const notUTF8 = "not UTF-8"
+
 // open begins an object. An empty name is the outermost object or an element of a list.
 func (w *writer) open(name string) {
 	w.name(name)
@@ -39,10 +42,10 @@ func (w *writer) name(name string) {
 	}
 }
 
-// check keeps the error of a text that JSON cannot hold.
-func (w *writer) check(name string, ok bool) {
+// check keeps the first error of a value that a document cannot hold.
+func (w *writer) check(name string, ok bool, problem string) {
 	if !ok && w.err == nil {
-		w.err = invalid(name, "not UTF-8")
+		w.err = invalid(name, "%s", problem)
 	}
 }
 
@@ -62,7 +65,7 @@ func (w *writer) grow(n int) []byte {
 
 func (w *writer) text(name string, value *string) {
 	if value != nil {
-		w.check(name, utf8.ValidString(*value))
+		w.check(name, utf8.ValidString(*value), notUTF8)
 		w.name(name)
 		quoted, _ := json.Marshal(*value) // a string always has a JSON form
 		w.append(string(quoted))
@@ -113,7 +116,8 @@ func (w *writer) secret(name string, value *kms.Secret) {
 		w.textUnlessEmpty(name, hidden)
 		return
 	}
-	w.check(name, utf8.Valid(value.Bytes()))
+	w.check(name, utf8.Valid(value.Bytes()), notUTF8)
+	w.check(name, string(value.Bytes()) != hidden, isHidden)
 	w.name(name)
 	w.append(`"`)
 	for _, c := range value.Bytes() {
