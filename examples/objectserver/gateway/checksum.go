@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"reflect"
 	"strings"
 
@@ -136,6 +137,9 @@ func (b *Body) Read(p []byte) (int, error) {
 	}
 	n, err := b.reader.Read(p)
 	b.read += int64(n)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errRequestTimeout
+	}
 	if errors.Is(err, io.EOF) && b.known && b.read != b.Size {
 		err = s3err.GetAPIError(s3err.ErrIncompleteBody)
 	}

@@ -40,8 +40,7 @@ func administration(api http.Handler, token string) fiber.Handler {
 }
 
 // encryptionRoutes serves ?encryption of buckets and objects, which versitygw does not. It runs before versitygw looks at signatures, and does that itself.
-func (s *storage) encryptionRoutes(root middlewares.RootUserConfig, region string) fiber.Handler {
-	accounts := auth.NewIAMServiceSingle(auth.Account{Access: root.Access, Secret: root.Secret, Role: auth.RoleAdmin})
+func (s *storage) encryptionRoutes(root middlewares.RootUserConfig, accounts auth.IAMService, region string) fiber.Handler {
 	serve := controllers.ProcessHandlers(s.serveEncryption, "encryption", new(controllers.Services), middlewares.DecodeURL,
 		middlewares.VerifyPresignedV4Signature(root, accounts, region, false),
 		middlewares.VerifyV4Signature(root, accounts, region, false, true, false),

@@ -12,11 +12,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
+	"github.com/versity/versitygw/auth"
 	versity "github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/backend/posix"
-	"github.com/versity/versitygw/embedgw"
 	"github.com/versity/versitygw/s3api"
 	"github.com/versity/versitygw/s3api/controllers"
 	"github.com/versity/versitygw/s3api/middlewares"
@@ -32,10 +33,13 @@ type Settings struct {
 	region     string
 	tls        bool
 	encryption string
+
+	idleTimeout time.Duration
 }
 
 // AddTo adds the flags of the settings.
 func (s *Settings) AddTo(flags *flag.FlagSet) {
+	s.idleTimeout = idleTimeout
 	flags.StringVar(&s.Dir, "dir", "data", "keep keys, credentials and objects in this `directory`")
 	flags.StringVar(&s.listen, "listen", "127.0.0.1:9443", "`address` to serve; port 0 takes a free one")
 	flags.StringVar(&s.region, "region", "us-east-1", "`region` that clients sign for")
@@ -100,43 +104,41 @@ func Serve(ctx context.Context, s Settings, e Encryption, admin http.Handler, de
 	if err != nil {
 		return err
 	}
-	address, err := freeAddress(s.listen)
+	defer objects.Shutdown()
+	server, err := newServer(s, objects, admin, creds)
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	var announced error // of the callback, which returns none
-	var server *s3api.S3ApiServer
+	l, err := listen(s)
+	if err != nil {
+		return err
+	}
+	if err := announce(s, creds, l.Addr().String(), defaultKeyID, out); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	return serve(ctx, server, l, s.idleTimeout)
+}
+
+// newServer returns the server of versitygw.
+func newServer(s Settings, objects *storage, admin http.Handler, creds credentials) (*s3api.S3ApiServer, error) {
 	root := middlewares.RootUserConfig{Access: creds.AccessKey, Secret: creds.SecretKey}
-	config := &embedgw.Config{
-		RootUserAccess: root.Access, RootUserSecret: root.Secret, Region: s.region, Ports: []string{address},
-		MaxConnections: 10 * maxRequests, MaxRequests: maxRequests, MultipartMaxParts: 10_000, KeepAlive: true, Quiet: true,
-		S3Options: []s3api.Option{
-			func(s *s3api.S3ApiServer) { server = s },
-			s3api.WithMiddleware(adminPrefix, administration(admin, creds.AdminToken)),
-			s3api.WithMiddleware("/", restOfChunks),
-			s3api.WithMiddleware("/", controllers.WrapMiddleware(checkNames, nil, nil)),
-			s3api.WithMiddleware("/", controllers.WrapMiddleware(limitBodies, nil, nil)),
-			s3api.WithMiddleware("/", objects.encryptionRoutes(root, s.region)),
-			s3api.WithOnListen(func() {
-				if announced = streamForms(server); announced == nil {
-					announced = announce(s, creds, address, defaultKeyID, out)
-				}
-				if announced != nil {
-					stop()
-				}
-			}),
-		},
-	}
-	if s.tls {
-		config.CertFile, config.KeyFile = filepath.Join(s.Dir, "tls", "server.pem"), filepath.Join(s.Dir, "tls", "server.key")
-	}
+	accounts := auth.NewIAMServiceSingle(auth.Account{Access: root.Access, Secret: root.Secret, Role: auth.RoleAdmin})
 	var backend versity.Backend = objects
 	if s.encryption == "off" {
 		backend = objects.Posix
 	}
-	return errors.Join(embedgw.RunVersityGW(ctx, backend, config), announced)
+	server, err := s3api.New(backend, root, s.region, accounts, nil, nil, nil, nil,
+		s3api.WithConcurrencyLimiter(2*maxConnections, maxRequests), s3api.WithMpMaxParts(10_000), s3api.WithKeepAlive(), s3api.WithQuiet(),
+		s3api.WithMiddleware(adminPrefix, administration(admin, creds.AdminToken)),
+		s3api.WithMiddleware("/", restOfChunks),
+		s3api.WithMiddleware("/", controllers.WrapMiddleware(checkNames, nil, nil)),
+		s3api.WithMiddleware("/", controllers.WrapMiddleware(limitBodies, nil, nil)),
+		s3api.WithMiddleware("/", objects.encryptionRoutes(root, accounts, s.region)),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return server, streamForms(server)
 }
 
 // openStorage opens the directory of the objects. Attributes are those of the file system, so that a file and what belongs to it appear together.
@@ -155,15 +157,6 @@ func openStorage(s Settings, e Encryption) (*storage, error) {
 		return nil, err
 	}
 	return &storage{Posix: files, storer: storer, encryption: e, secure: s.tls}, nil
-}
-
-// freeAddress replaces port 0 by a port that is free: versitygw does not tell which one it took.
-func freeAddress(listen string) (string, error) {
-	l, err := net.Listen("tcp", listen)
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // announce says that the server answers, and how to talk to it.
