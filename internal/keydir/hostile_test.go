@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -227,6 +228,53 @@ func TestFileThatChangesItsSizeWhileItIsRead(t *testing.T) {
 			require.ErrorIs(t, err, tt.want)
 			require.ErrorIs(t, err, kms.ErrUnavailable)
 			require.Nil(t, record)
+		})
+	}
+}
+
+// A swappingFS lets something else take the place of a file once it was looked at, before it is opened.
+type swappingFS struct {
+	keydir.FS
+	swap func()
+}
+
+func (f swappingFS) Sub(name string) (keydir.FS, error) {
+	sub, err := f.FS.Sub(name)
+	return swappingFS{sub, f.swap}, err
+}
+
+func (f swappingFS) Lstat(name string) (os.FileInfo, error) {
+	info, err := f.FS.Lstat(name)
+	if err == nil && name == "a.json" {
+		f.swap()
+	}
+	return info, err
+}
+
+// What was opened is looked at again. It is not waited for, and nothing outside is read.
+func TestFileThatIsSwappedWhileItIsOpened(t *testing.T) {
+	for _, tt := range fileTricks() {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := hostileDir(t)
+			fsys, err := keydir.OpenFS(dir)
+			require.NoError(t, err)
+			d, err := keydir.New(swappingFS{fsys, sync.OnceFunc(func() { tt.do(t, recordPath(dir, "a")) })}, keydir.Options{})
+			require.NoError(t, err)
+			t.Cleanup(func() { d.Close() })
+			require.Equal(t, "two", content(t, d, "b"))
+			before := descriptors(t)
+			record, err := d.Get(t.Context(), "a")
+			require.Equal(t, before, descriptors(t))
+			switch tt.name {
+			case "symbolic link inside":
+				require.Contains(t, []string{"", "one"}, string(record), "the file itself, if it is followed")
+			case "symbolic link outside", "dangling symbolic link", "socket", "character device", "block device":
+				require.Error(t, err, "it cannot be opened")
+			default:
+				require.ErrorIs(t, err, kms.ErrPermission)
+				require.ErrorIs(t, err, kms.ErrKeyMaterial)
+			}
+			require.Equal(t, "two", content(t, d, "b"))
 		})
 	}
 }
