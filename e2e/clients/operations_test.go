@@ -93,16 +93,23 @@ func TestUpdateObjectEncryption(t *testing.T) {
 	require.ErrorContains(t, update(o, otherKeyID), "InvalidRequest")
 }
 
-// An upload has its parts from requests, and from other objects; a part that is sent again takes the place of the first one.
+// An upload of each mode has its parts from requests, and from other objects of each mode; a part that is sent again takes the place of the first one.
 func TestPartsOfAnUpload(t *testing.T) {
 	s := startLocal(t)
 	makeBucket(t, s, "uploads")
-	source := kept{s3client.Object{Bucket: "uploads", Key: "source"}, s3client.Encryption{Mode: s3client.SSEC, CustomerKey: newCustomerKey()}, randomBody(5, 6<<20)}
 	c := awsSDK(t, s)
-	require.NoError(t, c.Put(t.Context(), source.at, source.body, source.enc))
-	for _, enc := range []s3client.Encryption{{Mode: s3client.SSES3}, {Mode: s3client.SSEKMS}, {Mode: s3client.SSEC, CustomerKey: newCustomerKey()}} {
-		t.Run(string(enc.Mode), func(t *testing.T) { uploadOfParts(t, s, source, enc) })
+	for _, from := range eachMode() {
+		source := kept{s3client.Object{Bucket: "uploads", Key: "source-" + string(from.Mode)}, from, randomBody(5, 6<<20)}
+		require.NoError(t, c.Put(t.Context(), source.at, source.body, source.enc))
+		for _, enc := range eachMode() {
+			t.Run(string(from.Mode+" to "+enc.Mode), func(t *testing.T) { uploadOfParts(t, s, source, enc) })
+		}
 	}
+}
+
+// eachMode returns one encryption of each mode, with a new customer key.
+func eachMode() []s3client.Encryption {
+	return []s3client.Encryption{{Mode: s3client.SSES3}, {Mode: s3client.SSEKMS}, {Mode: s3client.SSEC, CustomerKey: newCustomerKey()}}
 }
 
 func uploadOfParts(t *testing.T, s *server.Server, source kept, enc s3client.Encryption) {
