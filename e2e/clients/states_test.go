@@ -101,8 +101,12 @@ func TestTheTableOfErrorsOverPlainHTTP(t *testing.T) {
 	tb := &table{s: s, sdk: s3client.NewAWS(endpoint(s), seen), seen: seen, bucket: "errors", key: newCustomerKey()}
 	makeBucket(t, s, tb.bucket)
 	require.NoError(t, tb.sdk.Put(t.Context(), tb.object(s3client.SSES3), []byte("meow"), s3client.Encryption{}))
+	upload, err := tb.sdk.BeginUpload(t.Context(), s3client.Object{Bucket: tb.bucket, Key: "upload"}, s3client.Encryption{})
+	require.NoError(t, err)
+	tb.uploads = map[s3client.Mode]string{s3client.SSES3: upload}
 	key := customer(hCustomer, tb.key)
-	tries := slices.Concat(tb.writes(key), tb.reads(s3client.SSES3, key), tb.sources(s3client.SSES3, customer(hSource, tb.key))[:1])
+	tries := slices.Concat(tb.writes(key), tb.reads(s3client.SSES3, key), tb.sources(s3client.SSES3, customer(hSource, tb.key)),
+		[]try{tb.part(s3client.SSES3, key), tb.complete(s3client.SSES3, key)})
 	row{"", tries, answer{400, "InvalidRequest", "Requests specifying Server Side Encryption with Customer provided keys must be made over a secure connection.", "", ""}}.check(t)
 	readsAs(t, tb.sdk, kept{tb.object(s3client.SSES3), s3client.Encryption{}, []byte("meow")})
 }
