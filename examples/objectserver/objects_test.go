@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -153,8 +154,12 @@ func TestWhatWasTamperedWithIsNeverAShortSuccess(t *testing.T) {
 			_, err = s.get(t, "cat.jpg")
 			require.NoError(t, err)
 			tt.change(t, s.file("cat.jpg"))
+			var logged bytes.Buffer
+			log.SetOutput(&logged)
 			got, err := s.get(t, "cat.jpg")
+			log.SetOutput(os.Stderr)
 			require.Error(t, err)
+			require.Contains(t, logged.String(), `GET "/photos/cat.jpg": decryption failed`, "the log tells which object it is")
 			require.True(t, bytes.HasPrefix(body, got), "what was released is authentic")
 			if tt.status != 0 {
 				requireAnswer(t, tt.status, "InternalError", err)

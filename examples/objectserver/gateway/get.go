@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"strings"
 
@@ -72,14 +73,24 @@ func (s *storage) GetObject(ctx context.Context, in *s3.GetObjectInput) (*s3.Get
 		return nil, answer(ctx, r, errors.Join(err, f.file.Close()))
 	}
 	parseChecksum(c.Checksum).tell(out)
-	out.Body, out.ContentLength, out.ContentRange, out.PartsCount = content{c.Body, f.file}, &c.Length, c.contentRange(), c.partsCount(want)
+	out.Body, out.ContentLength, out.ContentRange, out.PartsCount = content{c.Body, f.file, requestLine(ctx)}, &c.Length, c.contentRange(), c.partsCount(want)
 	return out, answer(ctx, r, nil)
 }
 
-// content is the body of an answer. An error of it cuts the connection: the length was declared.
+// content is the body of an answer. An error of it cuts the connection: the length was declared. It is logged, since nobody else is told.
 type content struct {
 	io.ReadCloser
-	file io.Closer
+	file    io.Closer
+	request string
+}
+
+// Read implements io.Reader.
+func (c content) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		log.Printf("%s: %v", c.request, err)
+	}
+	return n, err
 }
 
 // Close implements io.Closer.
@@ -122,11 +133,11 @@ func (s *storage) GetObjectAttributes(ctx context.Context, in *s3.GetObjectAttri
 	r := s.request(ctx, *in.Bucket)
 	out, err := s.Posix.GetObjectAttributes(ctx, in)
 	if err != nil {
-		return out, apiErrorOf(err)
+		return out, apiErrorOf(ctx, err)
 	}
 	c, found, err := s.look(ctx, r, &s3.GetObjectInput{Bucket: in.Bucket, Key: in.Key, VersionId: in.VersionId}, Want{Checksum: true})
 	if err != nil {
-		return out, apiErrorOf(err)
+		return out, apiErrorOf(ctx, err)
 	}
 	if c == nil {
 		return out, nil // a directory

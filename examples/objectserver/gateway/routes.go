@@ -64,7 +64,7 @@ func (s *storage) serveEncryption(ctx fiber.Ctx) (*controllers.Response, error) 
 		return response, s3err.GetBucketErr(s3err.ErrInvalidBucketName, bucket)
 	}
 	if _, err := s.HeadBucket(ctx.RequestCtx(), &s3.HeadBucketInput{Bucket: &bucket}); err != nil {
-		return response, apiErrorOf(err)
+		return response, apiErrorOf(ctx.RequestCtx(), err)
 	}
 	var err error
 	switch {
@@ -84,7 +84,7 @@ func (s *storage) serveEncryption(ctx fiber.Ctx) (*controllers.Response, error) 
 		err = s3err.GetAPIError(s3err.ErrMethodNotAllowed)
 	}
 	if err != nil {
-		return response, apiErrorOf(err)
+		return response, apiErrorOf(ctx.RequestCtx(), err)
 	}
 	return response, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"log"
 	"maps"
 	"net/http"
@@ -107,7 +108,7 @@ func (s *storage) bucket(name string) Attributes {
 // answer gives what a request has to say to its response, and turns any error into one of versitygw's.
 func answer(ctx context.Context, r *Request, err error) error {
 	if err != nil {
-		return apiErrorOf(err)
+		return apiErrorOf(ctx, err)
 	}
 	for name := range r.Answer {
 		ctx.(*fasthttp.RequestCtx).Response.Header.Set(name, r.Answer.Get(name))
@@ -132,15 +133,21 @@ func (e apiError) XMLBody(requestID, hostID string) []byte {
 }
 
 // apiErrorOf logs what is not the client's fault.
-func apiErrorOf(err error) error {
+func apiErrorOf(ctx context.Context, err error) error {
 	if e, ok := errors.AsType[s3err.S3Error](err); ok {
 		return e
 	}
 	e := encryption.S3Error(err)
 	if e.Status >= 500 {
-		log.Print(err)
+		log.Printf("%s: %v", requestLine(ctx), err)
 	}
 	return apiError{s3err.APIError{Code: e.Code, Description: e.Message, HTTPStatusCode: e.Status}, e.ArgumentName, e.ArgumentValue}
+}
+
+// requestLine tells which request it is, for the log.
+func requestLine(ctx context.Context) string {
+	rc := ctx.(*fasthttp.RequestCtx)
+	return fmt.Sprintf("%s %q", rc.Method(), rc.Path())
 }
 
 // ErrUnsigned is for requests without a signature that want a key of the key management to be used.
