@@ -38,8 +38,7 @@ func (o *objects) Copy(r *gateway.Request, from *gateway.File, to encryption.Obj
 		}
 		return o.encrypt(r, to, target, r.NewBody(plain, object.Size(), checksum))
 	}
-	env, err = o.service.Rewrap(r, from.ID, env, nil, to, target)
-	if err != nil {
+	if env, err = o.service.Rewrap(r, from.ID, env, nil, to, target); err != nil {
 		return nil, err
 	}
 	finish := func(f gateway.Attributes) (gateway.Facts, error) {

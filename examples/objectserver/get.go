@@ -43,6 +43,7 @@ func (o *objects) Get(r *gateway.Request, f *gateway.File, want gateway.Want) (*
 
 // open opens an object, without reading its body.
 func (o *objects) open(r *gateway.Request, f *gateway.File, req *encryption.Request) (*encryption.Object, *encryption.Envelope, error) {
+	defer req.CustomerKey.Destroy() // also where OpenObject, which does it too, is not reached
 	env := new(encryption.Envelope)
 	if err := load(f, envelopeAttribute, env); err != nil {
 		return nil, nil, err
