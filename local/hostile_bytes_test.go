@@ -84,19 +84,26 @@ func fill(r *rand.Rand, b []byte) {
 	}
 }
 
+// spoil returns a copy that was damaged: it is not the same.
+func spoil(r *rand.Rand, damage func(r *rand.Rand, b []byte) []byte, good []byte) []byte {
+	for {
+		if bad := damage(r, slices.Clone(good)); !bytes.Equal(bad, good) {
+			return bad
+		}
+	}
+}
+
 // Whatever becomes of one key file, that key is damaged, and the others are what they were.
 func TestRandomDamageCostsOneKey(t *testing.T) {
 	const each = 10 // kinds of damage
+	require.Len(t, damages(), each)
 	c, blobs := threeKeys(t)
 	good, err := os.ReadFile(recordPath(c.Dir, "b"))
 	require.NoError(t, err)
 	seed := rand.Uint64()
 	for name, damage := range damages() {
 		for i := range size(300, 1000, 20_000) / each {
-			bad := damage(rand.New(rand.NewPCG(seed, uint64(i))), slices.Clone(good))
-			if bytes.Equal(bad, good) {
-				continue
-			}
+			bad := spoil(rand.New(rand.NewPCG(seed, uint64(i))), damage, good)
 			require.NoError(t, os.WriteFile(recordPath(c.Dir, "b"), bad, 0o600))
 			b, err := local.New(t.Context(), c)
 			require.NoError(t, err, "%s: seed %d, number %d", name, seed, i)
@@ -135,10 +142,7 @@ func TestRandomDamageOfTheRootIsRefused(t *testing.T) {
 	seed := rand.Uint64()
 	for name, damage := range damages() {
 		for i := range size(10, 50, 500) {
-			bad := damage(rand.New(rand.NewPCG(seed, uint64(i))), slices.Clone(good))
-			if bytes.Equal(bad, good) {
-				continue
-			}
+			bad := spoil(rand.New(rand.NewPCG(seed, uint64(i))), damage, good)
 			require.NoError(t, os.WriteFile(rootPath(c.Dir), bad, 0o600))
 			b, err := local.New(t.Context(), c)
 			require.ErrorIs(t, err, kms.ErrKeyMaterial, "%s: seed %d, number %d", name, seed, i)
