@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"mime/multipart"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -87,6 +88,49 @@ func TestWhatIsSaidOfAnObjectIsKept(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []types.Tag{{Key: aws.String("team"), Value: aws.String("cats")}}, tags.TagSet)
 	}
+}
+
+func TestAConditionOfADeletionIsAboutThePlaintext(t *testing.T) {
+	s := newServer(t)
+	_, err := s.put(t, "cat", []byte("meow"))
+	require.NoError(t, err)
+	stored, err := os.Stat(s.file("cat"))
+	require.NoError(t, err)
+	remove := func(key string, size int64) error {
+		_, err := s.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: &key, IfMatchSize: &size})
+		return err
+	}
+	for _, size := range []int64{0, 3, 5, stored.Size()} {
+		requireAnswer(t, http.StatusPreconditionFailed, "PreconditionFailed", remove("cat", size))
+	}
+	require.NoError(t, remove("cat", 4))
+	_, err = s.get(t, "cat")
+	requireAnswer(t, http.StatusNotFound, "NoSuchKey", err)
+	require.NoError(t, remove("cat", 4), "there is none")
+}
+
+func TestAConditionOfACopyIsAboutItsTarget(t *testing.T) {
+	s := newServer(t)
+	_, err := s.put(t, "cat", []byte("meow"))
+	require.NoError(t, err)
+	old, err := s.put(t, "dog", []byte("woof"))
+	require.NoError(t, err)
+	copyCat := func(key string, ifMatch, ifNoneMatch *string) error {
+		_, err := s.CopyObject(t.Context(), &s3.CopyObjectInput{Bucket: aws.String(bucket), Key: &key, CopySource: aws.String(bucket + "/cat"), IfMatch: ifMatch, IfNoneMatch: ifNoneMatch})
+		return err
+	}
+	requireAnswer(t, http.StatusPreconditionFailed, "PreconditionFailed", copyCat("dog", nil, aws.String("*")))
+	requireAnswer(t, http.StatusPreconditionFailed, "PreconditionFailed", copyCat("dog", aws.String(`"0123456789abcdef0123456789abcdef"`), nil))
+	requireAnswer(t, http.StatusNotFound, "NoSuchKey", copyCat("cow", old.ETag, nil))
+	got, err := s.get(t, "dog")
+	require.NoError(t, err)
+	require.Equal(t, "woof", string(got))
+
+	require.NoError(t, copyCat("dog", old.ETag, nil))
+	got, err = s.get(t, "dog")
+	require.NoError(t, err)
+	require.Equal(t, "meow", string(got))
+	require.NoError(t, copyCat("cow", nil, aws.String("*")))
 }
 
 func TestVersions(t *testing.T) {

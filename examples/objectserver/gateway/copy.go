@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	versity "github.com/versity/versitygw/backend"
+	"github.com/versity/versitygw/s3api/utils"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
 )
@@ -60,6 +61,7 @@ func (s *storage) copy(ctx context.Context, r *Request, in s3response.CopyObject
 		return out, err
 	}
 	put := copied(in, source)
+	put.IfMatch, put.IfNoneMatch = utils.GetStringPtr(utils.TrimQuotes(r.Header.Get("If-Match"))), utils.GetStringPtr(utils.TrimQuotes(r.Header.Get("If-None-Match")))
 	if in.TaggingDirective != types.TaggingDirectiveReplace {
 		put.Tagging = s.tagsOf(ctx, from)
 	}

@@ -68,3 +68,23 @@ func (s *storage) ListParts(ctx context.Context, in *s3.ListPartsInput) (s3respo
 	}
 	return out, err
 }
+
+// DeleteObject deletes an object. The size that it has to have, if one is told, is that of the plaintext.
+func (s *storage) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3.DeleteObjectOutput, error) {
+	if in.IfMatchSize == nil {
+		return s.Posix.DeleteObject(ctx, in)
+	}
+	f, _, _ := s.find(ctx, &s3.GetObjectInput{Bucket: in.Bucket, Key: in.Key, VersionId: in.VersionId})
+	if f == nil {
+		return s.Posix.DeleteObject(ctx, in) // a directory, or nothing
+	}
+	defer f.file.Close()
+	if size, err := s.encryption.PlainSize(f, f.Size); err == nil {
+		stored := int64(-1) // which no file has
+		if size == *in.IfMatchSize {
+			stored = f.Size
+		}
+		in.IfMatchSize = &stored
+	}
+	return s.Posix.DeleteObject(ctx, in)
+}
