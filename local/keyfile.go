@@ -27,10 +27,14 @@ func (c Config) readKeyFile(fresh bool) ([]byte, error) {
 		}
 		text, err = makeKeyFile(c.RootKeyFile)
 	}
+	defer clear(text)
+	if err == nil && fresh {
+		// Keys that are sealed under it are answered soon, and it may be another process that has made the file, or was killed over it.
+		err = keydir.SyncSecretFile(c.RootKeyFile)
+	}
 	if err != nil {
 		return nil, err
 	}
-	defer clear(text)
 	return parseKeyFile(text)
 }
 

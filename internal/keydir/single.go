@@ -19,6 +19,21 @@ func ReadSecretFile(path string) (data []byte, err error) {
 	return data, err
 }
 
+// SyncSecretFile makes a single file durable, with its name, for whoever is about to depend on it: the one who has made it may have been killed
+// before that, or not be so far yet. A file system that cannot be written to has nothing that is not durable.
+func SyncSecretFile(path string) error {
+	return inParent(path, func(parent FS, name string) error {
+		f, _, err := openFile(parent, name, readFlag)
+		if err != nil {
+			return err
+		}
+		if err = errors.Join(f.Sync(), f.Close(), syncDir(parent)); readOnly(err) {
+			return nil
+		}
+		return err
+	})
+}
+
 // CreateSecretFile stores a single file of mode 0600, whole and durable before it has its name. Where there is
 // one by this name already, it stays, and the error is fs.ErrExist. The directory must exist.
 func CreateSecretFile(path string, data []byte) error {

@@ -29,6 +29,7 @@ func TestSecretFileIsCreatedOnceAndNarrow(t *testing.T) {
 		data, err := keydir.ReadSecretFile(path)
 		require.NoError(t, err)
 		require.Equal(t, "first", string(data))
+		require.NoError(t, keydir.SyncSecretFile(path))
 		info, err := os.Lstat(path)
 		require.NoError(t, err)
 		require.Equal(t, fs.FileMode(0o600), info.Mode())
@@ -44,6 +45,7 @@ func TestSecretFileNeedsItsDirectory(t *testing.T) {
 	require.ErrorIs(t, keydir.CreateSecretFile(path, nil), fs.ErrNotExist)
 	_, err := keydir.ReadSecretFile(path)
 	require.ErrorIs(t, err, fs.ErrNotExist)
+	require.ErrorIs(t, keydir.SyncSecretFile(path), fs.ErrNotExist)
 }
 
 func TestHostileSecretFileIsRefused(t *testing.T) {
@@ -54,6 +56,7 @@ func TestHostileSecretFileIsRefused(t *testing.T) {
 			tt.do(t, path)
 			_, err := keydir.ReadSecretFile(path)
 			require.ErrorIs(t, err, kms.ErrPermission)
+			require.ErrorIs(t, keydir.SyncSecretFile(path), kms.ErrPermission)
 			require.ErrorIs(t, keydir.CreateSecretFile(path, nil), fs.ErrExist)
 		})
 	}

@@ -18,4 +18,5 @@ func TestOpenIsUnsupported(t *testing.T) {
 	_, err = keydir.ReadSecretFile(dir + "/x")
 	require.ErrorIs(t, err, kms.ErrUnsupported)
 	require.ErrorIs(t, keydir.CreateSecretFile(dir+"/x", nil), kms.ErrUnsupported)
+	require.ErrorIs(t, keydir.SyncSecretFile(dir+"/x"), kms.ErrUnsupported)
 }

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -218,6 +219,26 @@ func TestTheSystemCallsAreInOrder(t *testing.T) {
 			t.Logf("%d calls that write, %d names changed", len(calls), changes)
 		})
 	}
+}
+
+// A root key file that is there was perhaps made by a process that was killed before it was durable.
+func TestARootKeyFileThatIsThereIsDurableBeforeAnythingIsSealedUnderIt(t *testing.T) {
+	requireStrace(t)
+	disk := history.NewDisk(t)
+	file := filepath.Join(filepath.Dir(string(disk)), "root.key")
+	require.NoError(t, os.WriteFile(file, []byte(base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32))), 0o600))
+	require.NoError(t, os.Mkdir(string(disk), 0o700))
+	calls := traced(t, job{Dir: disk, File: file})
+	var found []string
+	for _, c := range calls {
+		if isSync(c) && outside(c.Path) || c.To == "root.json" {
+			found = append(found, c.Verb+" "+c.Path)
+		}
+	}
+	require.GreaterOrEqual(t, len(found), 3)
+	last := found[len(found)-3:]
+	require.Equal(t, []string{"sync ../root.key", "sync .."}, last[:2])
+	require.Contains(t, last[2], "link ", "then root.json gets its name")
 }
 
 // requireStrace skips where no process can be traced.
