@@ -42,8 +42,7 @@ type scenario struct {
 type depth int
 
 const (
-	brief depth = iota // what depends on where the keys are
-	most               // one of everything
+	most depth = iota // one of everything
 	all
 )
 
@@ -73,9 +72,6 @@ func TestEveryClientInEveryMode(t *testing.T) {
 					depth := all
 					if kind.tool {
 						depth = most
-					}
-					if kind.tool && backend.name != "local" {
-						depth = brief
 					}
 					c, err := kind.open(t, s)
 					stored[kind.name] = everyMode(t, s, orSkip(t, c, err), depth)
@@ -130,10 +126,8 @@ func (sc *scenario) run() {
 	}
 	sc.parts(sc.object("large"), randomBody(2, largeSize))
 	sc.copies(sc.kept[0])
-	if sc.depth >= most {
-		sc.list()
-		sc.tampered()
-	}
+	sc.list()
+	sc.tampered()
 	sc.wrongKeys(sc.kept[0])
 	sc.missingKey(sc.kept[0])
 	sc.disabledKey(sc.kept[0])
