@@ -48,7 +48,8 @@ type Options struct {
 type Service struct {
 	kms.KeyService
 	opts       Options
-	bucketKeys *bucketKeys // nil where nothing is shared
+	bucketKeys *bucketKeys       // nil where nothing is shared
+	held       func(*kms.Secret) // of tests, or nil: is given every key that is opened, or seals one
 }
 
 var _ kms.KeyService = (*Service)(nil)

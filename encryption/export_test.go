@@ -42,5 +42,8 @@ func (o *EncryptedObject) Keys() []*kms.Secret { return []*kms.Secret{o.objectKe
 // Key returns the secret that is held until the header was seen.
 func (o *Object) Key() *kms.Secret { return o.messages.key }
 
+// OnHold has f called with every key that the Service opens, and every one that it seals another with.
+func OnHold(s *Service, f func(*kms.Secret)) { s.held = f }
+
 // Digest returns the digest of the parts in the layout.
 func (p Parts) Digest() []byte { return p.Layout.digest[:] }

@@ -88,6 +88,7 @@ func (s *Service) newSealer(ctx context.Context, id ObjectID, req *Request) (*se
 	if req.Mode == SSEC {
 		var err error
 		l.inputKey, err = customerInputKey(req.CustomerKey)
+		s.hold(l.inputKey)
 		l.answered.echo = req.echoCustomerKey()
 		return l, err
 	}
@@ -105,6 +106,7 @@ func (s *Service) newSealer(ctx context.Context, id ObjectID, req *Request) (*se
 		return nil, s.opts.nameKey(prefix, err)
 	}
 	l.env.keyID, l.env.wrapped, l.inputKey = dk.KeyID, dk.Ciphertext, dk.Plaintext
+	s.hold(l.inputKey)
 	l.answered.keyID = s.opts.answerKeyID(prefix, dk.KeyID)
 	return l, nil
 }
@@ -219,13 +221,23 @@ func (s *Service) openSealed(ctx context.Context, id ObjectID, uploadID string, 
 	if l.inputKey, err = s.openInputKey(ctx, env, l.effective, req.customerKey()); err != nil {
 		return nil, nil, err
 	}
+	s.hold(l.inputKey)
 	key := make([]byte, 0, objectKeySize)
 	key, err = cobblestone.Open(key, l.inputKey.Bytes(), env.sealContext(id, uploadID, l.effective), env.sealed)
 	if err != nil {
 		l.inputKey.Destroy()
 		return nil, nil, openError(err)
 	}
-	return l, kms.NewSecret(key), nil
+	objectKey := kms.NewSecret(key)
+	s.hold(objectKey)
+	return l, objectKey, nil
+}
+
+// hold shows a key to tests, which see then whether it is wiped in the end.
+func (s *Service) hold(key *kms.Secret) {
+	if s.held != nil {
+		s.held(key)
+	}
 }
 
 // answered returns what the responses to reads with this request tell.

@@ -112,6 +112,7 @@ func (r *rewrapAll) target(item *rewrapItem) *Request {
 		if wanted := r.opts.Request(item.Item); wanted != nil {
 			req := *wanted
 			req.CustomerKey = wanted.CustomerKey.Clone()
+			r.source.hold(req.CustomerKey)
 			return &req
 		}
 	}

@@ -43,6 +43,7 @@ func newWitness(t *testing.T, p protection) *witness {
 	w.generate = func(resp *kms.GenerateDataKeyResponse) { w.note("data key", resp.Plaintext) }
 	w.decrypt = func(resp *kms.DecryptResponse) { w.note("data key", resp.Plaintext) }
 	w.svc = encryption.NewService(w, encryption.Options{BucketKeys: encryption.BucketKeyOptions{TTL: 1 << 40}})
+	encryption.OnHold(w.svc, func(key *kms.Secret) { w.note("key of the Service", key) })
 	return w
 }
 
@@ -151,6 +152,30 @@ func uploading(then func(*encryption.Upload)) func(*witness, context.Context) er
 		w.note("upload key", u.Keys()...)
 		then(u)
 		return nil
+	}
+}
+
+// rewrappingAll rewraps an object, and one that the envelope is not of. RewrapAll leaves the customer key of the request to its caller.
+func rewrappingAll(request func(*witness) *encryption.Request) func(*witness, context.Context) error {
+	return func(w *witness, ctx context.Context) error {
+		target := request(w)
+		items := []encryption.Item{{ID: photo, Envelope: w.env}, {ID: encryption.ObjectID{Bucket: "b", Key: "k"}, Envelope: w.env}}
+		next := func() (item encryption.Item, more bool) {
+			if len(items) == 0 {
+				return item, false
+			}
+			item, items = items[0], items[1:]
+			return item, true
+		}
+		_, err := w.svc.RewrapAll(ctx, next, encryption.RewrapAllOptions{
+			KeyID:   "other",
+			Request: func(encryption.Item) *encryption.Request { return target },
+			Store:   func(context.Context, encryption.Item, *encryption.Envelope) error { return nil },
+		})
+		if target != nil {
+			target.CustomerKey.Destroy()
+		}
+		return err
 	}
 }
 
@@ -266,20 +291,10 @@ func entries() []entry {
 			_, err := w.svc.Rewrap(ctx, photo, w.env, w.read(), photo, target)
 			return err
 		}},
-		{"rewrap all", func(w *witness, ctx context.Context) error {
-			items := []encryption.Item{{ID: photo, Envelope: w.env}, {ID: encryption.ObjectID{Bucket: "b", Key: "k"}, Envelope: w.env}}
-			next := func() (item encryption.Item, more bool) {
-				if len(items) == 0 {
-					return item, false
-				}
-				item, items = items[0], items[1:]
-				return item, true
-			}
-			_, err := w.svc.RewrapAll(ctx, next, encryption.RewrapAllOptions{
-				KeyID: "other", Store: func(context.Context, encryption.Item, *encryption.Envelope) error { return nil },
-			})
-			return err
-		}},
+		{"rewrap all", rewrappingAll(func(*witness) *encryption.Request { return nil })},
+		{"rewrap all for customers", rewrappingAll(func(w *witness) *encryption.Request {
+			return w.watch(&encryption.Request{Mode: encryption.SSEC, CustomerKey: customerKey()})
+		})},
 	}
 }
 
@@ -345,7 +360,7 @@ func TestEverySecretIsWipedHoweverACallEnds(t *testing.T) {
 			}
 		}
 	}
-	for _, kind := range []string{"customer key", "data key", "object key", "upload key"} {
+	for _, kind := range []string{"customer key", "data key", "object key", "upload key", "key of the Service"} {
 		require.Greater(t, seen[kind], 20, kind)
 	}
 }
@@ -358,7 +373,7 @@ func TestASecretThatIsNotWipedIsSeen(t *testing.T) {
 	w.note("object key", object.Keys()...)
 	left := w.unwiped()
 	slices.Sort(left)
-	require.Equal(t, []string{"data key 1", "object key 1", "object key 2"}, left)
+	require.Equal(t, []string{"data key 1", "key of the Service 1", "object key 1", "object key 2"}, left)
 	require.NoError(t, object.Close())
 	require.Empty(t, w.unwiped())
 }
