@@ -15,6 +15,7 @@ func TestReadEnv(t *testing.T) {
 	}{
 		{"two lines", "export A='b c'\nexport D=''\n", map[string]string{"A": "b c", "D": ""}},
 		{"a comment and an empty line", "# of the server\n\nexport A='='\n", map[string]string{"A": "="}},
+		{"what is unset", "unset A B\nexport C='d'\n", map[string]string{"C": "d"}},
 		{"no export", "A='b'\n", nil},
 		{"no quotes", "export A=b\n", nil},
 		{"one quote", "export A='\n", nil},

@@ -123,7 +123,7 @@ func (s *Server) Transport(t testing.TB) *http.Transport {
 	return transport
 }
 
-// readEnv reads a file of lines such as export NAME='value'.
+// readEnv reads a file of lines such as export NAME='value'. What the file unsets is not there anyway.
 func readEnv(file string) (map[string]string, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -132,7 +132,7 @@ func readEnv(file string) (map[string]string, error) {
 	env := make(map[string]string)
 	for line := range bytes.Lines(text) {
 		line := strings.TrimSpace(string(line))
-		if line == "" || strings.HasPrefix(line, "#") {
+		if line == "" || strings.HasPrefix(line, "#") || strings.HasPrefix(line, "unset ") {
 			continue
 		}
 		assignment, ok := strings.CutPrefix(line, "export ")

@@ -111,6 +111,7 @@ func writeClientEnv(s Settings, c credentials, url, defaultKeyID string) error {
 		lines = append(lines, "AWS_CA_BUNDLE", filepath.Join(s.Dir, "tls", "ca.pem"))
 	}
 	var text strings.Builder
+	text.WriteString("unset AWS_PROFILE AWS_SESSION_TOKEN\n") // of another account
 	for i := 0; i < len(lines); i += 2 {
 		fmt.Fprintf(&text, "export %s='%s'\n", lines[i], strings.ReplaceAll(lines[i+1], "'", `'\''`))
 	}
