@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/objectkms/kms"
@@ -20,18 +21,45 @@ func ReadSecretFile(path string) (data []byte, err error) {
 }
 
 // SyncSecretFile makes a single file durable, with its name, for whoever is about to depend on it: the one who has made it may have been killed
-// before that, or not be so far yet. A file system that cannot be written to has nothing that is not durable.
+// before that, or not be so far yet. The temporary name that it may have left is removed. A file system that cannot be written to has nothing that is not durable.
 func SyncSecretFile(path string) error {
 	return inParent(path, func(parent FS, name string) error {
-		f, _, err := openFile(parent, name, readFlag)
+		f, info, err := openFile(parent, name, readFlag)
 		if err != nil {
 			return err
 		}
-		if err = errors.Join(f.Sync(), f.Close(), syncDir(parent)); readOnly(err) {
+		if err = errors.Join(f.Sync(), f.Close(), removeTemps(parent, info), syncDir(parent)); readOnly(err) {
 			return nil
 		}
 		return err
 	})
+}
+
+// removeTemps removes the temporary names of a file, and of no other: the directory may be anybody's.
+func removeTemps(parent FS, file fs.FileInfo) error {
+	names, err := readNames(parent)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !isTemp(name) {
+			continue
+		}
+		if info, err := parent.Lstat(name); err == nil && os.SameFile(info, file) {
+			if err := removeTemp(parent, name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// removeTemp removes a temporary name, which holds a second copy of a secret.
+func removeTemp(parent FS, name string) error {
+	if err := parent.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s holds a second copy, remove it: %w", parent.Path(name), err)
+	}
+	return nil
 }
 
 // CreateSecretFile stores a single file of mode 0600, whole and durable before it has its name. Where there is
@@ -48,8 +76,8 @@ func createSecretFile(parent FS, name string, data []byte) error {
 			err = syncDir(parent)
 		}
 	}
-	if !discard(parent, temp) && err == nil {
-		err = fmt.Errorf("remove %s: it holds a second copy", temp)
+	if left := removeTemp(parent, temp); err == nil {
+		err = left
 	}
 	return err
 }

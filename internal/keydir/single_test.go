@@ -40,6 +40,22 @@ func TestSecretFileIsCreatedOnceAndNarrow(t *testing.T) {
 	}
 }
 
+// Who makes a file and is killed before its temporary name is removed leaves a second one.
+func TestASecretFileKeepsNoTemporaryName(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "root.key")
+	require.NoError(t, keydir.CreateSecretFile(path, []byte("secret")))
+	left, others, mine := filepath.Join(dir, tempName), filepath.Join(dir, tempName[:len(tempName)-2]+"22"), filepath.Join(dir, "root.key.bak")
+	require.NoError(t, os.Link(path, left))
+	require.NoError(t, os.Link(path, mine))
+	require.NoError(t, os.WriteFile(others, []byte("of somebody who is at work"), 0o600))
+	require.NoError(t, keydir.SyncSecretFile(path))
+	require.NoFileExists(t, left)
+	require.FileExists(t, others)
+	require.FileExists(t, mine)
+	require.FileExists(t, path)
+}
+
 func TestSecretFileNeedsItsDirectory(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "missing", "root.key")
 	require.ErrorIs(t, keydir.CreateSecretFile(path, nil), fs.ErrNotExist)
