@@ -20,8 +20,16 @@ type answer struct {
 	err      *statusError // nil: success
 }
 
+// maxValues is how many values an answer has at most, counted by its commas: more than there are ids of a usual length in the longest list. What has two
+// bytes in an answer takes a hundred and more when it is decoded, and no context ends that.
+const maxValues = 1 << 20
+
 // newAnswer checks that a response is one of Vault's. It takes raw over, also with an error.
 func newAnswer(resp *http.Response, raw []byte, req *request) (*answer, error) {
+	if n := bytes.Count(raw, []byte{','}); n > maxValues {
+		clear(raw)
+		return nil, fmt.Errorf("%w: answer %d has about %d values, want at most %d", kms.ErrUnavailable, resp.StatusCode, n, maxValues)
+	}
 	a := &answer{status: resp.StatusCode, body: bytes.Trim(raw, " \t\r\n"), location: resp.Header.Get("Location")}
 	success := a.status >= 200 && a.status <= 299
 	if success && (len(a.body) == 0 || json.Valid(a.body)) {

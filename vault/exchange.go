@@ -52,13 +52,13 @@ func (c *client) leader(from *url.URL, location string) (*url.URL, error) {
 	case err != nil || location == "" || to.Hostname() == "":
 		return nil, fmt.Errorf("%w: redirected to what is no URL", kms.ErrUnavailable)
 	case to.EscapedPath() != from.EscapedPath() || to.RawQuery != "" || to.User != nil:
-		return nil, fmt.Errorf("%w: redirected to another path of %q", kms.ErrUnavailable, to.Host)
+		return nil, fmt.Errorf("%w: redirected to another path of %.100q", kms.ErrUnavailable, to.Host)
 	case to.Scheme == "https":
 		return to, nil
 	case to.Scheme == "http" && from.Scheme == "http" && (c.plain || isLoopback(to.Hostname())):
 		return to, nil
 	}
-	return nil, fmt.Errorf("%w: redirected to %s://%s, want https://", kms.ErrUnavailable, to.Scheme, to.Host)
+	return nil, fmt.Errorf("%w: redirected to %.100s://%.100s, want https://", kms.ErrUnavailable, to.Scheme, to.Host)
 }
 
 // sendTo sends a request to one address.
@@ -73,6 +73,10 @@ func (c *client) sendTo(ctx context.Context, target *url.URL, req *request) (*an
 		return nil, fmt.Errorf("%w: %w", kms.ErrUnavailable, withoutURL(err))
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		// What follows is the bare connection, which no context ends.
+		return nil, fmt.Errorf("%w: answer %d is none of Vault's", kms.ErrUnavailable, resp.StatusCode)
+	}
 	raw, err := readBody(resp)
 	if err != nil {
 		clear(raw)

@@ -10,8 +10,9 @@ import (
 // What is kept of a server's messages.
 const (
 	maxMessages    = 4
-	maxMessageSize = 300 // bytes
-	minSecretSize  = 8   // shorter values of a request are no secrets
+	maxMessageSize = 300      // bytes
+	maxMessageRead = 64 << 10 // bytes of a message that are looked at, with the gaps between words
+	minSecretSize  = 8        // shorter values of a request are no secrets
 )
 
 const redacted = "[secret]"
@@ -28,7 +29,8 @@ func redact(messages []string, req *request) []string {
 	replacer := strings.NewReplacer(replace...)
 	safe := []string{}
 	for _, m := range messages[:min(len(messages), maxMessages)] {
-		m = strings.Join(strings.FieldsFunc(replacer.Replace(m), isGap), " ")
+		m = replacer.Replace(m) // the whole of it: half a secret is not found
+		m = strings.Join(strings.FieldsFunc(m[:min(len(m), maxMessageRead)], isGap), " ")
 		if len(m) > maxMessageSize {
 			m = strings.ToValidUTF8(m[:maxMessageSize], "") + "…"
 		}
