@@ -32,6 +32,12 @@ func (e entry) lost() bool { return e.version > 0 && e.data == nil }
 // errConflict says that a compare-and-set found another version than it wanted.
 var errConflict = errors.New("the entry was changed meanwhile")
 
+// The bounds of an entry. Versions count the changes of one key. A record of engine KV2 has up to 1 MiB of text, and in JSON up to twice as much.
+const (
+	maxVersion   = 1 << 32
+	maxEntrySize = 4 << 20 // bytes
+)
+
 // The methods of requests that list.
 const methodList = "LIST"
 
@@ -55,6 +61,8 @@ func (k *kv) read(ctx context.Context, name string) (entry, error) {
 		e.data = nil
 	}
 	switch {
+	case e.version > maxVersion:
+		return entry{}, errAnswer("has version %d of an entry, want at most %d", e.version, uint64(maxVersion))
 	case isStatus(err, http.StatusNotFound) && e.lost():
 		return e, nil
 	case isAbsent(err):
@@ -63,6 +71,9 @@ func (k *kv) read(ctx context.Context, name string) (entry, error) {
 		return entry{}, unlessNotFound(err)
 	case e.version == 0 || e.data == nil:
 		return entry{}, errAnswer("holds no entry and no version")
+	case len(e.data) > maxEntrySize:
+		clear(e.data)
+		return entry{}, errAnswer("has an entry of %d bytes, want at most %d", len(e.data), maxEntrySize)
 	}
 	return e, nil
 }
@@ -120,7 +131,7 @@ func (k *kv) list(ctx context.Context, dir string) ([]string, error) {
 	return names, nil
 }
 
-// list returns the names that a path lists, sorted. A path that lists nothing is no error.
+// list returns the names that a path lists, sorted, each once. A path that lists nothing is no error.
 func (c *client) list(ctx context.Context, path string) ([]string, error) {
 	var answer struct {
 		Data struct {
@@ -135,7 +146,7 @@ func (c *client) list(ctx context.Context, path string) ([]string, error) {
 		return nil, err
 	}
 	slices.Sort(answer.Data.Keys)
-	return answer.Data.Keys, nil
+	return slices.Compact(answer.Data.Keys), nil
 }
 
 // destroy removes the data of versions for good. Those that do not exist are passed over.

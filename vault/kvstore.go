@@ -77,7 +77,7 @@ func (s *kvStore) read(ctx context.Context, id string) (storedRecord, uint64, er
 	}
 	stored, err := parseStored(e.data, e.version)
 	if err != nil {
-		return storedRecord{}, 0, fmt.Errorf("%w: record of %s: %w", kms.ErrKeyMaterial, id, err)
+		return storedRecord{}, 0, fmt.Errorf("%w: record of %s: %.300s", kms.ErrKeyMaterial, id, err) // which may repeat all that was read
 	}
 	return stored, e.version, nil
 }

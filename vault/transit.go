@@ -158,7 +158,7 @@ func (t *transit) adopt(ctx context.Context, id string) (view, error) {
 	}
 	rec := &keyRecord{
 		Format: recordFormat, ID: id, Name: id, Derived: key.Derived,
-		State: kms.KeyEnabled, Created: cmp.Or(key.created(), time.Unix(0, 0).UTC()), Origin: kms.OriginKMS,
+		State: kms.KeyEnabled, Created: cmp.Or(key.first, time.Unix(0, 0).UTC()), Origin: kms.OriginKMS,
 	}
 	if key.Imported {
 		rec.Origin = kms.OriginExternal

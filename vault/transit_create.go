@@ -46,7 +46,7 @@ func (t *transit) create(ctx context.Context, rec *keyRecord, makeKey func(ctx c
 		return v, err
 	}
 	if key.Type != keyType || !key.Derived || key.Convergent || key.Imported != (rec.Origin == kms.OriginExternal) {
-		return v, fmt.Errorf("%w: Transit key %q is not what was made: type %q, derived %t", kms.ErrKeyMaterial, rec.Name, key.Type, key.Derived)
+		return v, fmt.Errorf("%w: Transit key %q is not what was made: type %.100q, derived %t", kms.ErrKeyMaterial, rec.Name, key.Type, key.Derived)
 	}
 	rec.Phase = phaseReady
 	err = t.writeRecord(ctx, rec, version)

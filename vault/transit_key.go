@@ -22,7 +22,9 @@ type transitKey struct {
 	Convergent bool
 	Imported   bool
 	Latest     uint32
-	versions   map[uint32]time.Time // when each was made; Transit names only those that may decrypt
+	// When the first and the last of the versions were made that Transit names, which are those that may decrypt, and when Latest was.
+	// Zero: it does not say.
+	first, last, newest time.Time
 }
 
 // UnmarshalJSON reads the data of an answer about a key.
@@ -42,13 +44,25 @@ func (k *transitKey) UnmarshalJSON(text []byte) error {
 		return fmt.Errorf("a key of type %q, version %d", said.Type, said.Latest)
 	}
 	*k = transitKey{Type: said.Type, Derived: *said.Derived, Convergent: said.Convergent, Imported: said.Imported, Latest: uint32(said.Latest)}
-	k.versions = make(map[uint32]time.Time, len(said.Keys))
 	for number, at := range said.Keys {
 		if n, err := strconv.ParseUint(number, 10, 32); err == nil {
-			k.versions[uint32(n)] = time.Time(at)
+			k.note(uint32(n), time.Time(at))
 		}
 	}
 	return nil
+}
+
+// note notes when a version was made.
+func (k *transitKey) note(version uint32, at time.Time) {
+	if k.first.IsZero() || at.Before(k.first) {
+		k.first = at
+	}
+	if at.After(k.last) {
+		k.last = at
+	}
+	if version == k.Latest {
+		k.newest = at
+	}
 }
 
 // A creation is when a version was made: seconds of Unix time for a symmetric key, an object for any other.
@@ -70,16 +84,6 @@ func (c *creation) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// created returns when the oldest version was made that Transit tells of.
-func (k *transitKey) created() (first time.Time) {
-	for _, at := range k.versions {
-		if first.IsZero() || at.Before(first) {
-			first = at
-		}
-	}
-	return first
-}
-
 // kind returns how the key wraps.
 func (k *transitKey) kind() keyring.Kind {
 	if k.Derived {
@@ -96,7 +100,7 @@ func (k *transitKey) unsupported() error {
 	switch k.Type {
 	case keyType, "aes128-gcm96", "chacha20-poly1305":
 	default:
-		return fmt.Errorf("%w: Transit key is of type %q, want an AEAD", kms.ErrUnsupported, k.Type)
+		return fmt.Errorf("%w: Transit key is of type %.100q, want an AEAD", kms.ErrUnsupported, k.Type)
 	}
 	if k.Convergent {
 		return fmt.Errorf("%w: Transit key is convergent: equal secrets would be wrapped alike", kms.ErrUnsupported)
@@ -120,6 +124,11 @@ func (t *transit) readKey(ctx context.Context, name string) (*transitKey, error)
 	}
 	if answer.Data == nil {
 		return nil, errAnswer("describes no key")
+	}
+	for _, at := range []time.Time{answer.Data.first, answer.Data.last} {
+		if !writable(at) {
+			return nil, errAnswer("has a version of a key that was made in the year %d, want 1 to %d", at.Year(), lastYear)
+		}
 	}
 	return answer.Data, nil
 }

@@ -42,15 +42,21 @@ const (
 
 const recordFormat = 1
 
+// maxRecordSize is the largest size of a record in bytes: the longest description and tags, every byte of them escaped, take less than 170,000.
+const maxRecordSize = 256 << 10
+
 // parseKeyRecord reads the record of id from the KV version given. Errors wrap ErrKeyMaterial.
 func parseKeyRecord(data []byte, id string, version uint64) (*keyRecord, error) {
+	if len(data) > maxRecordSize {
+		return nil, fmt.Errorf("%w: record of %s has %d bytes, want at most %d", kms.ErrKeyMaterial, id, len(data), maxRecordSize)
+	}
 	rec := new(keyRecord)
 	err := decodeStrictly(data, rec)
 	if err == nil {
 		err = rec.check(id, version)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: record of %s: %w", kms.ErrKeyMaterial, id, err)
+		return nil, fmt.Errorf("%w: record of %s: %.300s", kms.ErrKeyMaterial, id, err) // which may repeat all that was read
 	}
 	return rec, nil
 }
@@ -71,8 +77,18 @@ func (rec *keyRecord) check(id string, version uint64) error {
 		return fmt.Errorf("origin is %q", rec.Origin)
 	case rec.Created.IsZero():
 		return errors.New("it has no time of creation")
+	case !writable(rec.Created):
+		return fmt.Errorf("it was created in the year %d, want 1 to %d", rec.Created.UTC().Year(), lastYear)
 	}
 	return rec.standing().Check()
+}
+
+// lastYear is the last one of which a deletion date can be reckoned that can still be written: JSON has four digits for a year.
+const lastYear = 9998
+
+func writable(t time.Time) bool {
+	year := t.UTC().Year()
+	return year >= 1 && year <= lastYear
 }
 
 func (rec *keyRecord) standing() keyring.Standing {

@@ -37,7 +37,7 @@ func (v view) describe() kms.Key {
 	key.Version = v.key.Latest
 	key.NativeRewrap = v.key.Derived
 	if key.Version > 1 {
-		key.RotatedAt = v.key.versions[key.Version]
+		key.RotatedAt = v.key.newest
 	}
 	return key
 }
@@ -72,10 +72,8 @@ func (v view) latest(t time.Time) time.Time {
 	if v.key == nil {
 		return t
 	}
-	for _, at := range v.key.versions {
-		if at.After(t) {
-			t = at
-		}
+	if v.key.last.After(t) {
+		t = v.key.last
 	}
 	return t
 }

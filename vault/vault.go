@@ -129,11 +129,11 @@ func (c *client) checkMount(ctx context.Context, path string, want mount) error 
 		return unlessNotFound(err)
 	}
 	if got := (mount{answer.Data.Type, answer.Data.Options.Version}); got != want {
-		return fmt.Errorf("%w: %q is a mount of %q %s, want %q %s", kms.ErrInvalidConfig, path, got.Type, got.Version, want.Type, want.Version)
+		return fmt.Errorf("%w: %q is a mount of %.100q %.100q, want %q %q", kms.ErrInvalidConfig, path, got.Type, got.Version, want.Type, want.Version)
 	}
 	// Vault answers for a path inside a mount too. In front of the path there may be a namespace.
 	if got := answer.Data.Path; !strings.HasSuffix("/"+got, "/"+path+"/") {
-		return fmt.Errorf("%w: %q is inside the mount %q, want a mount", kms.ErrInvalidConfig, path, got)
+		return fmt.Errorf("%w: %q is inside the mount %.100q, want a mount", kms.ErrInvalidConfig, path, got)
 	}
 	return nil
 }
