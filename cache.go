@@ -51,8 +51,13 @@ const (
 )
 
 func newKeyCache(opts CacheOptions) *keyCache {
-	return &keyCache{ttl: opts.TTL, entries: ttlcache.New[keyName, description](opts.MaxKeys, 2*opts.TTL, nil)}
+	c := &keyCache{ttl: opts.TTL}
+	c.entries = ttlcache.New[keyName, description](opts.MaxKeys, c.twice(), nil)
+	return c
 }
+
+// twice returns two TTLs, or one where that is too long to be doubled: the product is negative then.
+func (c *keyCache) twice() time.Duration { return max(c.ttl, 2*c.ttl) }
 
 // describe returns the description of a key, from the cache while it is fresh, else by ask.
 func (c *keyCache) describe(ctx context.Context, name keyName, ask func(context.Context) (description, error)) (d description, err error) {
@@ -75,7 +80,7 @@ func (c *keyCache) describe(ctx context.Context, name keyName, ask func(context.
 // held returns the description that the cache holds, unless it has served for two TTLs.
 func (c *keyCache) held(name keyName) (d description, ok bool) {
 	ok = c.entries.Recheck(name, func(held description) { d = held })
-	return d, ok && time.Since(d.at) < 2*c.ttl
+	return d, ok && time.Since(d.at) < c.twice()
 }
 
 // answers reports whether a description serves without a question to the backend.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -428,6 +429,20 @@ func TestADescriptionServesAnOutageForTwoTTLsAtMost(t *testing.T) {
 				require.NoError(t, m.Close())
 			})
 		})
+	}
+}
+
+// Twice the TTL, for which descriptions are kept, is more than a Duration holds.
+func TestATTLWithoutEndKeepsDescriptionsToo(t *testing.T) {
+	for _, ttl := range []time.Duration{math.MaxInt64 / 2, math.MaxInt64/2 + 1, math.MaxInt64} {
+		m, b := newManager(t, kms.Options{Cache: kms.CacheOptions{TTL: ttl}})
+		wrapped, _ := generate(t, m, "k")
+		for range 3 {
+			_, err := decrypt(t, m, wrapped)
+			require.NoError(t, err)
+		}
+		require.Equal(t, 1, b.Calls("Decrypt"), ttl)
+		require.Equal(t, 1, b.Calls("DescribeKey"), ttl)
 	}
 }
 
