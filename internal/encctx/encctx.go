@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"unicode/utf8"
 )
@@ -27,13 +28,14 @@ func Append(dst []byte, context map[string]string) []byte {
 	return dst
 }
 
-// Size returns the number of bytes that Append appends for the context.
+// Size returns the number of bytes that Append appends for the context, or the largest int where they are more: strings that share their
+// memory may have more bytes in all than an int of 32 bits counts.
 func Size(context map[string]string) int {
-	n := 0
+	n := uint64(0)
 	for key, value := range context {
-		n += 8 + len(key) + len(value)
+		n += 8 + uint64(len(key)) + uint64(len(value))
 	}
-	return n
+	return int(min(n, math.MaxInt))
 }
 
 // Parse reads what Append wrote. It refuses any other bytes: keys out of order or repeated, a

@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -96,6 +98,19 @@ func TestParseRefusesAllOtherBytes(t *testing.T) {
 		require.ErrorContains(t, err, name)
 		require.Nil(t, context)
 	}
+}
+
+// With an int of 32 bits the sizes of these would add up to some 6,000 bytes.
+func TestASizeThatNoIntCountsIsTheLargestInt(t *testing.T) {
+	value := strings.Repeat("x", 8<<20)
+	context := make(map[string]string)
+	for i := range 512 {
+		context[fmt.Sprintf("%04d", i)] = value // the same memory
+	}
+	require.EqualValues(t, min(512*(8+4+8<<20), math.MaxInt), encctx.Size(context))
+	delete(context, "0000")
+	require.EqualValues(t, min(511*(8+4+8<<20), math.MaxInt), encctx.Size(context))
+	require.Equal(t, 8+4+1, encctx.Size(map[string]string{"0000": "x"}))
 }
 
 func TestBindFormIsExact(t *testing.T) {
