@@ -115,17 +115,30 @@ func parseManifest(text []byte) (*manifest, error) {
 		return nil, errors.New("it was not made at a whole second of UTC")
 	}
 	last := ""
-	for i := range m.Keys {
-		key := &m.Keys[i]
-		if err := key.check(); err != nil {
-			return nil, fmt.Errorf("key %q: %w", key.ID, err)
-		}
+	for _, key := range m.Keys {
 		if key.ID <= last {
 			return nil, fmt.Errorf("key %q follows %q", key.ID, last)
 		}
 		last = key.ID
 	}
 	return m, nil
+}
+
+// UnmarshalJSON reads a key, and checks it at once: a manifest of nothing but the shortest keys would take a hundred times its size in memory.
+func (k *manifestKey) UnmarshalJSON(text []byte) error {
+	if len(text) > MaxRecordSize {
+		return fmt.Errorf("a key has %d bytes, want at most %d", len(text), MaxRecordSize)
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	type fields manifestKey // without this method
+	if err := d.Decode((*fields)(k)); err != nil {
+		return err
+	}
+	if err := k.check(); err != nil {
+		return fmt.Errorf("key %q: %w", k.ID, err)
+	}
+	return nil
 }
 
 // distribute gives each version its material.

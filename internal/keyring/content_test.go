@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -86,6 +87,8 @@ func TestContentIsReadStrictly(t *testing.T) {
 	for i := range many {
 		many[i] = `"2000-01-01T00:00:00Z"`
 	}
+	bad["a key of null"] = contentOf(1, someKey, "null")
+	bad["a key larger than any record"] = contentOf(1, edited(`"generation"`, strings.Repeat(" ", keyring.MaxRecordSize)+`"generation"`))
 	bad["too many versions"] = contentOf(4001, edited(`["2000-01-01T00:00:00Z"]`, "["+strings.Join(many, ",")+"]"))
 	for name, content := range bad {
 		t.Run(name, func(t *testing.T) {
@@ -99,6 +102,34 @@ func TestContentIsReadStrictly(t *testing.T) {
 			require.Zero(t, store.writes)
 		})
 	}
+}
+
+// A key has 150 bytes at least, and what stands for one in memory has no more. Two bytes that are none would have as much.
+func TestManyKeysThatAreNoneTakeLittleMemory(t *testing.T) {
+	const count = 1 << 20
+	none := strings.TrimSuffix(strings.Repeat("{},", count), ",")
+	nulls := edited(`["2000-01-01T00:00:00Z"]`, "["+strings.TrimSuffix(strings.Repeat("null,", count), ",")+"]")
+	for name, tt := range map[string]struct{ keys, problem string }{
+		"keys without anything":   {none, `malformed manifest: key "": the id is malformed`},
+		"versions without a time": {nulls, fmt.Sprintf("malformed manifest: a key has %d bytes, want at most %d", len(nulls), keyring.MaxRecordSize)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			content := contentOf(0, tt.keys)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, _, _, err := keyring.ParseContent(content)
+			runtime.ReadMemStats(&after)
+			require.ErrorContains(t, err, tt.problem)
+			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(16*len(content)))
+		})
+	}
+	var good []string
+	for i := range 1000 {
+		good = append(good, edited(`"a"`, fmt.Sprintf(`"k%04d"`, i)))
+	}
+	keys, _, _, err := keyring.ParseContent(contentOf(len(good), good...))
+	require.NoError(t, err)
+	require.Equal(t, len(good), keys)
 }
 
 func TestHeadIsReadStrictly(t *testing.T) {
