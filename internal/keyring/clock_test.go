@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/objectkms/kms"
+	"github.com/objectkms/kms/internal/keyring"
 )
 
 // Every bubble of synctest begins at the same time, so that the second one has a clock that is behind the first one's.
@@ -72,4 +73,30 @@ func TestAnImmediateDeletionIsDatedNow(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, time.Now().UTC(), resp.Key.DeletionDate)
 	})
+}
+
+// A record holds no year of five digits, and an imported key may come from any year of four.
+func TestAWindowThatNoRecordCanHoldIsRefused(t *testing.T) {
+	for made, fits := range map[string]bool{"9999-12-01T23:59:59Z": true, "9999-12-02T00:00:00Z": false, "9999-12-31T23:59:59Z": false} {
+		t.Run(made, func(t *testing.T) {
+			store := newStore()
+			ring := openRing(t, store)
+			bundle, err := keyring.SealBundle(bundleKey(), contentOf(1, edited(`["2000-01-01T00:00:00Z"]`, `["`+made+`"]`)))
+			require.NoError(t, err)
+			importAll(t, ring, bundle)
+			before := store.writes
+			resp, err := ring.DeleteKey(t.Context(), &kms.DeleteKeyRequest{KeyID: "a"})
+			if fits {
+				require.NoError(t, err)
+				require.Equal(t, "9999-12-31T23:59:59Z", resp.Key.DeletionDate.Format(time.RFC3339))
+				return
+			}
+			require.ErrorIs(t, err, kms.ErrInvalidRequest)
+			require.ErrorContains(t, err, "the window would end in the year 10000, want at most 9999")
+			require.Equal(t, before, store.writes)
+			require.Equal(t, kms.KeyEnabled, listKeys(t, ring)[0].State)
+			_, err = ring.DeleteKey(t.Context(), &kms.DeleteKeyRequest{KeyID: "a", Immediate: true, ConfirmKeyID: "a"})
+			require.NoError(t, err)
+		})
+	}
 }

@@ -12,9 +12,13 @@ import (
 // sweepPage is how many ids a sweep asks the store for at once.
 const sweepPage = 1000
 
+// maxYear is the last year that a record can hold: JSON has four digits for it (RFC 3339, section 1).
+const maxYear = 9999
+
 // DeleteKey schedules the deletion of a key that is not pending deletion yet, or removes a key
 // in any state at once. A damaged record is not removed: it may be mended from a backup. The window begins now, or at the
-// latest time in the record where the clock is behind that: a clock that is set back does not shorten it.
+// latest time in the record where the clock is behind that: a clock that is set back does not shorten it. A window that would end after the year 9999,
+// as that of an imported key may, is ErrInvalidRequest.
 func (r *Ring) DeleteKey(ctx context.Context, req *kms.DeleteKeyRequest) (*kms.DeleteKeyResponse, error) {
 	if err := r.begin(ctx, req); err != nil {
 		return nil, err
@@ -28,8 +32,11 @@ func (r *Ring) DeleteKey(ctx context.Context, req *kms.DeleteKeyRequest) (*kms.D
 		if err := rec.standing().MustStay(); err != nil {
 			return keep, err
 		}
-		rec.State = kms.KeyPendingDeletion
-		rec.Deletion = rec.latest(now()).AddDate(0, 0, req.WindowDays())
+		date := rec.latest(now()).AddDate(0, 0, req.WindowDays())
+		if date.Year() > maxYear {
+			return keep, fmt.Errorf("%w: the window would end in the year %d, want at most %d", kms.ErrInvalidRequest, date.Year(), maxYear)
+		}
+		rec.State, rec.Deletion = kms.KeyPendingDeletion, date
 		return write, nil
 	})
 	if err != nil {
