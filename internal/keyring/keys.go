@@ -76,6 +76,9 @@ func (r *Ring) DescribeKey(ctx context.Context, req *kms.DescribeKeyRequest) (*k
 	return &kms.DescribeKeyResponse{Key: rec.key()}, nil
 }
 
+// maxListed is how many ids a list asks the store for at once at most: those of the largest page, and one more.
+const maxListed = 1001
+
 // ListKeys answers one page of keys. Damaged records count against the limit as keys do.
 func (r *Ring) ListKeys(ctx context.Context, req *kms.ListKeysRequest) (*kms.ListKeysResponse, error) {
 	if err := r.begin(ctx, req); err != nil {
@@ -83,24 +86,24 @@ func (r *Ring) ListKeys(ctx context.Context, req *kms.ListKeysRequest) (*kms.Lis
 	}
 	defer r.calls.Done()
 	resp := &kms.ListKeysResponse{}
-	for marker := req.Marker; ; {
-		left := req.PageSize() - len(resp.Keys) - len(resp.Damaged)
-		// One id more than there is room for tells whether the list ends here.
-		ids, err := r.list(ctx, marker, left+1)
+	// One id more than there is room for tells whether the list ends here. Where ids do not fill the page, ever more are asked for: a store may have
+	// to read all of them for each answer.
+	for marker, n := req.Marker, req.PageSize()+1; ; n = min(2*n, maxListed) {
+		ids, err := r.list(ctx, marker, n)
 		if err != nil {
 			return nil, err
 		}
-		for _, id := range ids[:min(left, len(ids))] {
+		for _, id := range ids {
+			if len(resp.Keys)+len(resp.Damaged) == req.PageSize() {
+				resp.NextMarker, resp.Truncated = marker, true
+				return resp, nil
+			}
 			if err := r.listKey(ctx, id, req.State, resp); err != nil {
 				return nil, err
 			}
 			marker = id
 		}
-		switch {
-		case len(ids) <= left:
-			return resp, nil
-		case len(resp.Keys)+len(resp.Damaged) == req.PageSize():
-			resp.NextMarker, resp.Truncated = marker, true
+		if len(ids) < n {
 			return resp, nil
 		}
 	}

@@ -167,6 +167,54 @@ func TestAListPassesOverWhatIsDeletedMeanwhile(t *testing.T) {
 	require.Empty(t, list.Damaged)
 }
 
+// Whoever asks for one key of a state that few have must not make the store list all ids once for each of them.
+func TestAListOfFewAmongManyAsksTheStoreSeldom(t *testing.T) {
+	store := newStore()
+	ring := openRing(t, store)
+	var disabled []string
+	for i := range 500 {
+		id := fmt.Sprintf("k%03d", i)
+		createKey(t, ring, id)
+		if i%200 == 199 {
+			_, err := ring.DisableKey(t.Context(), &kms.DisableKeyRequest{KeyID: id})
+			require.NoError(t, err)
+			disabled = append(disabled, id)
+		}
+	}
+	lists := 0
+	store.fault = func(op string) error {
+		if op == "List" {
+			lists++
+		}
+		return nil
+	}
+	var found []string
+	req := &kms.ListKeysRequest{Limit: 1, State: kms.KeyDisabled}
+	for {
+		lists = 0
+		page, err := ring.ListKeys(t.Context(), req)
+		require.NoError(t, err)
+		require.LessOrEqual(t, lists, 8)
+		for _, key := range page.Keys {
+			found = append(found, key.ID)
+		}
+		require.Equal(t, page.Truncated, len(page.Keys) == 1)
+		if !page.Truncated {
+			break
+		}
+		require.Equal(t, page.Keys[0].ID, page.NextMarker)
+		req.Marker = page.NextMarker
+	}
+	require.Equal(t, disabled, found)
+
+	lists = 0
+	all, err := ring.ListKeys(t.Context(), &kms.ListKeysRequest{Limit: 500})
+	require.NoError(t, err)
+	require.Len(t, all.Keys, 500)
+	require.False(t, all.Truncated)
+	require.Equal(t, 1, lists)
+}
+
 // A vanishingStore lists an id whose record is gone when it is asked for.
 type vanishingStore struct {
 	*memStore
