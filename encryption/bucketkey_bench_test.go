@@ -27,7 +27,7 @@ func BenchmarkSmallObject(b *testing.B) {
 			return keys
 		},
 	}
-	off, on := encryption.BucketKeyOptions{}, encryption.BucketKeyOptions{TTL: time.Hour, MaxObjects: 1 << 40}
+	off, on := encryption.BucketKeyOptions{}, encryption.BucketKeyOptions{TTL: time.Hour, MaxObjects: 1 << 30}
 	for _, backend := range []string{"mock", "local"} {
 		for name, opts := range map[string]encryption.BucketKeyOptions{"own": off, "shared": on} {
 			b.Run(backend+"/"+name, func(b *testing.B) {

@@ -118,7 +118,7 @@ func TestAnAnswerThatIsNotWhatWasAskedForIsErrUnavailable(t *testing.T) {
 		{"transit/keys/k", describe, cutting("derived")},
 		{"transit/keys/k", describe, setting("latest_version", 0)},
 		{"transit/keys/k", describe, setting("latest_version", -1)},
-		{"transit/keys/k", describe, setting("latest_version", 1<<33)},
+		{"transit/keys/k", describe, setting("latest_version", int64(1<<33))},
 		{"transit/keys/k", describe, setting("keys", map[string]any{"1": "yesterday"})},
 		{"transit/keys/k", generate, always("{}")},
 		{"secret/data/objectkms/keys/k", describe, cut},
