@@ -221,3 +221,16 @@ func TestBodiesThatBreakOff(t *testing.T) {
 	}
 	s.requireUnchanged(t)
 }
+
+// Items that say nothing take three bytes each, and the memory of many, before anybody is asked whether the caller may do anything.
+func TestAListOfVeryManyItems(t *testing.T) {
+	s := running(t, admin.Options{Authorize: allow})
+	items := func(n int) string { return `{"items":[` + strings.Repeat("{},", n-1) + `{}]}` }
+	got := s.raw(t, request("POST", prefix+"/kms/rewrap", items(10_000)))
+	require.Equal(t, http.StatusOK, got.status, "each item has an outcome of its own")
+	got = s.raw(t, request("POST", prefix+"/kms/rewrap", items(10_001)))
+	require.Equal(t, http.StatusBadRequest, got.status)
+	require.Contains(t, got.body, "InvalidRequest")
+	require.Contains(t, got.body, "items: got more values, want at most 10000")
+	s.requireUnchanged(t)
+}

@@ -146,10 +146,13 @@ func texts(value []byte) (map[string]string, error) {
 
 func encryptionContext(value []byte) (kms.EncryptionContext, error) { return texts(value) }
 
+// maxList is how many values a list has at most: as many as RewrapDataKeys takes items.
+const maxList = 10_000
+
 // list reads a list of values of one kind.
 func list[T any](read func([]byte) (T, error)) func([]byte) ([]T, error) {
 	return func(value []byte) ([]T, error) {
-		values, err := strictjson.Array(value)
+		values, err := strictjson.Array(value, maxList)
 		if err != nil {
 			return nil, err
 		}

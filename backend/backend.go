@@ -137,7 +137,7 @@ func (d Decoders) decodeFormer(list []byte) ([]kms.BackendConfig, error) {
 	if list == nil {
 		return nil, nil
 	}
-	values, err := strictjson.Array(list)
+	values, err := strictjson.Array(list, len(list))
 	if err != nil {
 		return nil, strictjson.Within("former", err)
 	}

@@ -143,7 +143,7 @@ func (r *ConfigureRequest) decodeFormer(list []byte) error {
 	if list == nil {
 		return nil
 	}
-	values, err := strictjson.Array(list)
+	values, err := strictjson.Array(list, len(list))
 	if err != nil {
 		return strictjson.Within("former", err)
 	}

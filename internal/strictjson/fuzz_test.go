@@ -93,7 +93,7 @@ func FuzzElements(f *testing.F) {
 		if err := json.Unmarshal(doc, &want); err != nil || want == nil {
 			return
 		}
-		got, err := strictjson.Array(doc)
+		got, err := strictjson.Array(doc, len(doc))
 		require.NoError(t, err)
 		require.Len(t, got, len(want))
 		for i := range want {

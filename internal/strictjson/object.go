@@ -66,13 +66,16 @@ func Object(object []byte) ([]Member, error) {
 	return members, nil
 }
 
-// Array returns the values of an array.
-func Array(array []byte) ([][]byte, error) {
+// Array returns the values of an array of at most so many: what is a value of two bytes in a document takes many times as much memory once it is read.
+func Array(array []byte, most int) ([][]byte, error) {
 	if KindOf(array) != KindArray {
 		return nil, wrongKind(array, KindArray)
 	}
 	var values [][]byte
 	for rest := skipSpace(trimSpace(array)[1:]); rest[0] != ']'; {
+		if len(values) == most {
+			return nil, Errorf("", "got more values, want at most %d", most)
+		}
 		end := valueEnd(rest)
 		values = append(values, rest[:end:end])
 		rest = nextElement(rest[end:])

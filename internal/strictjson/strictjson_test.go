@@ -95,11 +95,19 @@ func TestJoinIsTheWayBack(t *testing.T) {
 }
 
 func TestArrayIsOfOneKind(t *testing.T) {
-	_, err := strictjson.Array([]byte(`{}`))
+	_, err := strictjson.Array([]byte(`{}`), 1)
 	require.EqualError(t, err, "got an object, want a list")
-	values, err := strictjson.Array([]byte(` [ ] `))
+	values, err := strictjson.Array([]byte(` [ ] `), 0)
 	require.NoError(t, err)
 	require.Empty(t, values)
+}
+
+func TestArrayHasABound(t *testing.T) {
+	values, err := strictjson.Array([]byte(`[{}, [1,2,3], "," ]`), 3)
+	require.NoError(t, err)
+	require.Len(t, values, 3)
+	_, err = strictjson.Array([]byte(`[{}, [1,2,3], ",", 4]`), 3)
+	require.EqualError(t, err, "got more values, want at most 3")
 }
 
 func TestErrorsShowLittle(t *testing.T) {
