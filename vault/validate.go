@@ -13,6 +13,7 @@ import (
 const (
 	maxConcurrentLimit = 10000
 	maxPathSize        = 512 // bytes of a mount, prefix or namespace
+	maxAddressSize     = 512 // bytes; a host has 253 at most
 )
 
 // Validate checks the configuration without any I/O. Errors wrap ErrInvalidConfig.
@@ -79,6 +80,9 @@ func (c Config) validateRest() error {
 func parseAddress(address string) (*url.URL, error) {
 	if address == "" {
 		return nil, fmt.Errorf("%w: no address", kms.ErrInvalidConfig)
+	}
+	if len(address) > maxAddressSize {
+		return nil, fmt.Errorf("%w: address has %d bytes, want at most %d", kms.ErrInvalidConfig, len(address), maxAddressSize)
 	}
 	u, err := url.Parse(address)
 	if err != nil {

@@ -22,6 +22,7 @@ func TestConfigurationsThatAreValid(t *testing.T) {
 		"as little as possible":        func(*vault.Config) {},
 		"no port":                      func(c *vault.Config) { c.Address = "https://vault.example" },
 		"a slash":                      func(c *vault.Config) { c.Address = "https://vault.example/" },
+		"the longest address":          func(c *vault.Config) { c.Address = "https://" + strings.Repeat("a", 504) },
 		"IPv6":                         func(c *vault.Config) { c.Address = "https://[2001:db8::1]:8200" },
 		"IPv6 with a zone":             func(c *vault.Config) { c.Address = "https://[fe80::1%25eth0]:8200" },
 		"plain HTTP on 127.0.0.1":      func(c *vault.Config) { c.Address = "http://127.0.0.1:8200" },
@@ -58,6 +59,7 @@ func TestConfigurationsThatAreNot(t *testing.T) {
 		text   string
 	}{
 		"no address":              {address(""), "no address"},
+		"a longer address":        {address("https://" + strings.Repeat("a", 505)), "address has 513 bytes, want at most 512"},
 		"no scheme":               {address("vault.example:8200"), "does not begin with https://"},
 		"a host alone":            {address("vault.example"), "does not begin with https://"},
 		"a socket":                {address("unix:///run/vault.sock"), "does not begin with https://"},
