@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"encoding/json"
 	"sync/atomic"
 	"testing"
 
@@ -27,6 +28,7 @@ func calls(t *testing.T, b *vault.Backend, blob []byte) []func() error {
 			resp, err := b.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: "k"})
 			if err == nil {
 				require.Equal(t, "k", resp.Key.ID)
+				requireWritable(t, resp.Key)
 			}
 			return err
 		},
@@ -34,6 +36,7 @@ func calls(t *testing.T, b *vault.Backend, blob []byte) []func() error {
 			resp, err := b.ListKeys(ctx, &kms.ListKeysRequest{})
 			if err == nil {
 				require.LessOrEqual(t, len(resp.Keys)+len(resp.Damaged), 100)
+				requireWritable(t, resp.Keys...)
 			}
 			return err
 		},
@@ -50,13 +53,29 @@ func calls(t *testing.T, b *vault.Backend, blob []byte) []func() error {
 			_, err := b.DeleteKey(ctx, &kms.DeleteKeyRequest{KeyID: "k", Immediate: true, ConfirmKeyID: "k"})
 			return err
 		},
+		func() error {
+			resp, err := b.DeleteKey(ctx, &kms.DeleteKeyRequest{KeyID: "k"})
+			if err == nil {
+				requireWritable(t, resp.Key)
+			}
+			return err
+		},
+	}
+}
+
+// requireWritable checks that keys can be answered to somebody else: JSON has no dates after the year 9999.
+func requireWritable(t *testing.T, keys ...kms.Key) {
+	t.Helper()
+	for _, key := range keys {
+		_, err := json.Marshal(key)
+		require.NoError(t, err)
 	}
 }
 
 // Whatever one answer of the server is, at whichever place, a call succeeds with what was asked for, or its error is one that callers know. That a
 // ciphertext is wrong is said by Vault, in a refusal, and follows from nothing else.
 func FuzzServer(f *testing.F) {
-	for call := range byte(8) {
+	for call := range byte(9) {
 		f.Add(false, call, byte(0), 200, `{"data":null}`)
 		f.Add(true, call, byte(1), 400, `{"errors":["cipher: message authentication failed"]}`)
 		f.Add(false, call, byte(2), 404, `{"errors":[]}`)
@@ -67,6 +86,12 @@ func FuzzServer(f *testing.F) {
 	for at := range byte(3) {
 		f.Add(true, byte(4), at, 200, `{"data":{"data":{"deleted":true},"metadata":{"version":1152921504606846976}}}`)
 		f.Add(true, byte(4), at, 200, `{"data":{"data":{"deleted":true},"metadata":{"version":3}}}`)
+	}
+	for _, call := range []byte{2, 3, 5, 8} {
+		for at := range byte(3) {
+			f.Add(false, call, at, 200, `{"data":{"type":"aes256-gcm96","derived":true,"latest_version":1,"keys":{"1":9223372036854775807}}}`)
+			f.Add(false, call, at, 200, `{"data":{"data":{"format":1,"id":"k","transit":"k","derived":true,"state":"Enabled","created":"9999-12-31T23:59:59Z","origin":"KMS","generation":2},"metadata":{"version":2}}}`)
+		}
 	}
 	f.Add(false, byte(6), byte(0), 200, `{"data":{"batch_results":[{"ciphertext":"vault:v1:AAAA"},{"error":"x"}]}}`)
 	f.Fuzz(func(t *testing.T, kv bool, call, at byte, status int, answer string) {
